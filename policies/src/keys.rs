@@ -1,0 +1,63 @@
+//! Every label, annotation, taint and resource name that burst reads or writes, spelled once.
+//!
+//! Facts: the vendors' manuals for the label keys; virtual-kubelet for the provider taint; the rest is ours.
+
+/// Label keys that name a policy. All mean the same; two of them on one object must agree.
+pub const POLICY: [&str; 4] =
+    ["burst.io/policy", "burst-to-cci", "virtual-kubelet.io/burst-to-cci", "bursting.cci.io/burst-to-cci"];
+
+/// Pod labels of the ECI family: the value `true` means enforce on ECI virtual nodes.
+pub const ECI_POD: [&str; 2] = ["eci", "alibabacloud.com/eci"];
+
+/// Namespace label of the ECI family: the value [`ECI_NAMESPACE_ENABLED`] means enforce on ECI virtual nodes.
+pub const ECI_NAMESPACE: &str = "virtual-node-affinity-injection";
+
+/// The value of [`ECI_NAMESPACE`] that switches it on.
+pub const ECI_NAMESPACE_ENABLED: &str = "enabled";
+
+/// Node label that tells a virtual node, with the value [`NODE_TYPE_VIRTUAL`].
+pub const NODE_TYPE: &str = "type";
+
+/// The value of [`NODE_TYPE`] on every virtual node.
+pub const NODE_TYPE_VIRTUAL: &str = "virtual-kubelet";
+
+/// Taint of every virtual node, effect `NoSchedule`; its value is the vendor's own name (`huawei`, `ucloud`, …).
+pub const TAINT_PROVIDER: &str = "virtual-kubelet.io/provider";
+
+/// Our own taint, effect `PreferNoSchedule`: `auto` pods tolerate it, `localPrefer` pods do not, and that
+/// difference is what the proof by taint rests on.
+pub const TAINT_PREFER: &str = "burst.io/virtual-node";
+
+/// Extended resource that marks the pods for which the extender is called (`managedResources`).
+pub const MARKER_RESOURCE: &str = "burst.io/managed";
+
+/// Label of a namespace that holds burst workloads; the strict webhook is selected by it.
+pub const NAMESPACE_ACTIVE: &str = "burst.io/active";
+
+/// Pod annotation written at admission: the policy in force.
+pub const RESOLVED_POLICY: &str = "burst.io/resolved-policy";
+
+/// Pod annotation written at admission: where the policy came from, for example `Deployment/web`.
+pub const POLICY_SOURCE: &str = "burst.io/policy-source";
+
+/// Tags (labels) on every cloud instance: they are the identity that survives any restart of ours.
+pub mod tag {
+    /// UID of the cluster's kube-system namespace.
+    pub const CLUSTER: &str = "burst.io/cluster-id";
+    /// Name of the virtual node.
+    pub const NODE: &str = "burst.io/virtual-node";
+    /// UID of the pod: the one identity.
+    pub const POD_UID: &str = "burst.io/pod-uid";
+    /// Namespace of the pod (annotation, for people).
+    pub const POD_NAMESPACE: &str = "burst.io/pod-namespace";
+    /// Name of the pod (annotation, for people).
+    pub const POD_NAME: &str = "burst.io/pod-name";
+}
+
+/// Pod annotations with the size a burst pod is billed as, spelled as Huawei's add-on spells them.
+pub mod burst_size {
+    /// Billed CPU in cores.
+    pub const CPU: &str = "virtual-kubelet.cci.io/burst-pod-cpu";
+    /// Billed memory in Gi.
+    pub const MEMORY: &str = "virtual-kubelet.cci.io/burst-pod-memory";
+}

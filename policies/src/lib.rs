@@ -1,0 +1,9 @@
+//! What burst decides, as pure functions: where a pod may run, where it should, why, and at what size.
+//!
+//! No IO, no async runtime, no Kubernetes client types, no clock, no randomness, no globals: callers pass plain
+//! rows in and get values out. Everything here can be tabled, fuzzed, replayed and simulated.
+
+pub mod keys;
+pub mod node;
+pub mod policy;
+pub mod resources;

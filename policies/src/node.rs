@@ -1,0 +1,70 @@
+//! A node as a decision sees it: one plain row, filled by whoever watches the cluster.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::resources::Resources;
+
+/// Whether the cluster owns the node or a bridge serves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeClass {
+    /// A node that the cluster owns.
+    Real,
+    /// A node that a bridge serves: label `type=virtual-kubelet`.
+    Virtual,
+}
+
+/// What a taint does to a pod that does not tolerate it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TaintEffect {
+    /// The scheduler does not place the pod.
+    NoSchedule,
+    /// The scheduler avoids the node.
+    PreferNoSchedule,
+    /// The pod is not placed, and evicted if running.
+    NoExecute,
+}
+
+/// A node's taint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Taint {
+    /// Taint key.
+    pub key: String,
+    /// Taint value, empty if none.
+    #[serde(default)]
+    pub value: String,
+    /// What it does.
+    pub effect: TaintEffect,
+}
+
+/// One node in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Node name.
+    pub name: String,
+    /// Real or virtual.
+    pub class: NodeClass,
+    /// Value of the provider taint on a virtual node (`huawei`, `ucloud`, …).
+    pub provider: Option<String>,
+    /// `status.allocatable`.
+    pub allocatable: Resources,
+    /// Sum of the effective requests of the pods bound here that are not finished.
+    pub requested: Resources,
+    /// All taints.
+    pub taints: Vec<Taint>,
+    /// All labels (nodes are few, pods are many).
+    pub labels: BTreeMap<String, String>,
+    /// Condition Ready is True.
+    pub ready: bool,
+    /// `spec.unschedulable`.
+    pub unschedulable: bool,
+}
+
+impl NodeRow {
+    /// What is still free: allocatable minus requested, never below zero.
+    pub const fn free(&self) -> Resources {
+        self.allocatable.minus(self.requested)
+    }
+}

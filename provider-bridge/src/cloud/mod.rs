@@ -1,0 +1,133 @@
+//! What a cloud can do for a virtual node, in domain words; one folder per provider.
+//!
+//! Providers hold no pod state: everything needed to find an instance again is in its tags (see `policies::keys::tag`).
+//! They get Secrets and ConfigMaps through [`Resolve`], never a Kubernetes client.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde_json::Value;
+
+use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
+
+mod error;
+
+pub use error::CloudError;
+
+/// The one identity of a pod, with the words people use for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodIdentity {
+    /// `metadata.uid`: the identity.
+    pub uid: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+/// An instance as the cloud reports it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The cloud's own id or name; opaque outside the provider.
+    pub id: String,
+    /// The pod it was made for, from its tags.
+    pub pod: PodIdentity,
+    /// The virtual node it belongs to, from its tags.
+    pub node: String,
+    /// When the cloud says it was created.
+    pub created: Option<jiff::Timestamp>,
+    /// Deletion was asked for and is not finished.
+    pub deleting: bool,
+    /// Pod status in Kubernetes' form (`status` of a Pod), already stripped of what is the cloud's own business.
+    pub status: Arc<Value>,
+}
+
+/// What happened on the cloud's side.
+#[derive(Clone, Debug)]
+pub enum InstanceEvent {
+    /// A complete list begins: instances not named before the next [`InstanceEvent::Synced`] do not exist.
+    Restarted,
+    /// New or changed.
+    Changed(Instance),
+    /// Confirmed gone.
+    Gone(Instance),
+    /// The list is complete.
+    Synced,
+}
+
+/// What the bridge wants created: the local pod and everything it refers to is resolved by the provider's forge.
+#[derive(Clone, Debug)]
+pub struct CreateRequest {
+    /// Whose instance.
+    pub pod: PodIdentity,
+    /// Virtual node name.
+    pub node: String,
+    /// The complete local Pod object as JSON.
+    pub object: Arc<Value>,
+}
+
+/// Looks up what a pod refers to, as the virtual node's identity. `Ok(None)` is "does not exist".
+#[async_trait]
+pub trait Resolve: Send + Sync {
+    /// A ConfigMap as JSON.
+    async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError>;
+    /// A Secret as JSON; callers must not log it.
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError>;
+    /// Services of the pod's namespace and `default/kubernetes`, as JSON, for service environment variables.
+    async fn services(&self, namespace: &str) -> Result<Vec<Value>, CloudError>;
+}
+
+/// What a provider offers beyond the minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Instance changes are pushed (watch); otherwise the bridge lists.
+    pub watch: bool,
+    /// Logs can be fetched and followed.
+    pub logs: bool,
+    /// Commands can be run in containers.
+    pub exec: bool,
+}
+
+/// A byte stream whose errors end it.
+pub type ByteStream = BoxStream<'static, Result<Bytes, CloudError>>;
+
+/// A cloud as a virtual node needs it.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// The vendor's own name: value of the provider taint (`huawei`).
+    fn name(&self) -> &'static str;
+
+    /// What it offers.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes the account ready (namespace, network); called at start and again after [`CloudError::Account`].
+    async fn prepare(&self) -> Result<(), CloudError>;
+
+    /// Creates the instance of a pod, or returns the one that already exists for the same UID (adoption).
+    /// Safe to repeat after any error.
+    async fn create(&self, request: &CreateRequest, resolve: &dyn Resolve) -> Result<Instance, CloudError>;
+
+    /// Asks for deletion. `Ok` means accepted, or already gone; the end is seen by watch or list.
+    async fn delete(&self, instance: &Instance, grace_seconds: u32) -> Result<(), CloudError>;
+
+    /// Every instance of this cluster and node set, from the cloud's listing alone. Never partial: an error is an error.
+    async fn list(&self) -> Result<Vec<Instance>, CloudError>;
+
+    /// Changes from now on, beginning with a complete list between `Restarted` and `Synced`; reconnects by itself with
+    /// back-off and never ends unless dropped. Errors are reported as items so that the node's condition can say them.
+    fn watch(&self) -> BoxStream<'static, Result<InstanceEvent, CloudError>>;
+
+    /// A container's log.
+    async fn logs(&self, instance: &Instance, container: &str, options: &LogOptions) -> Result<ByteStream, CloudError>;
+
+    /// Starts a command; returns when the session is open, and drives `streams` until the command ends.
+    async fn exec(
+        &self,
+        instance: &Instance,
+        container: &str,
+        request: &ExecRequest,
+        streams: ExecProviderEnd,
+    ) -> Result<(), CloudError>;
+}

@@ -1,0 +1,8 @@
+//! burst-bridge: virtual nodes whose pods really run on a cloud.
+//!
+//! `node` keeps Node objects and leases true, `pods` drives each pod's life, `cloud` speaks to providers behind one
+//! small trait, `kubelet` serves the port that the API server dials for logs and exec. State lives in the API server
+//! and in tags on cloud instances, nowhere else.
+
+pub mod cloud;
+pub mod streams;
