@@ -24,7 +24,9 @@ impl Resources {
         Self {
             cpu_milli: self.cpu_milli.saturating_add(other.cpu_milli),
             memory_bytes: self.memory_bytes.saturating_add(other.memory_bytes),
-            ephemeral_storage_bytes: self.ephemeral_storage_bytes.saturating_add(other.ephemeral_storage_bytes),
+            ephemeral_storage_bytes: self
+                .ephemeral_storage_bytes
+                .saturating_add(other.ephemeral_storage_bytes),
             gpu: self.gpu.saturating_add(other.gpu),
             pods: self.pods.saturating_add(other.pods),
         }
@@ -36,7 +38,9 @@ impl Resources {
         Self {
             cpu_milli: self.cpu_milli.saturating_sub(other.cpu_milli),
             memory_bytes: self.memory_bytes.saturating_sub(other.memory_bytes),
-            ephemeral_storage_bytes: self.ephemeral_storage_bytes.saturating_sub(other.ephemeral_storage_bytes),
+            ephemeral_storage_bytes: self
+                .ephemeral_storage_bytes
+                .saturating_sub(other.ephemeral_storage_bytes),
             gpu: self.gpu.saturating_sub(other.gpu),
             pods: self.pods.saturating_sub(other.pods),
         }

@@ -5,4 +5,5 @@
 //! and in tags on cloud instances, nowhere else.
 
 pub mod cloud;
+pub mod kubelet;
 pub mod streams;

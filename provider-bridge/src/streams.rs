@@ -98,7 +98,13 @@ pub fn exec_pair(depth: usize) -> (ExecClientEnd, ExecProviderEnd) {
     let (resize_tx, resize_rx) = mpsc::channel(depth);
     let (outcome_tx, outcome_rx) = oneshot::channel();
     (
-        ExecClientEnd { stdin: stdin_tx, stdout: stdout_rx, stderr: stderr_rx, resize: resize_tx, outcome: outcome_rx },
+        ExecClientEnd {
+            stdin: stdin_tx,
+            stdout: stdout_rx,
+            stderr: stderr_rx,
+            resize: resize_tx,
+            outcome: outcome_rx,
+        },
         ExecProviderEnd {
             stdin: stdin_rx,
             stdout: stdout_tx,

@@ -120,7 +120,12 @@ pub trait Provider: Send + Sync + 'static {
     fn watch(&self) -> BoxStream<'static, Result<InstanceEvent, CloudError>>;
 
     /// A container's log.
-    async fn logs(&self, instance: &Instance, container: &str, options: &LogOptions) -> Result<ByteStream, CloudError>;
+    async fn logs(
+        &self,
+        instance: &Instance,
+        container: &str,
+        options: &LogOptions,
+    ) -> Result<ByteStream, CloudError>;
 
     /// Starts a command; returns when the session is open, and drives `streams` until the command ends.
     async fn exec(
