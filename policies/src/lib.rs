@@ -7,3 +7,4 @@ pub mod keys;
 pub mod node;
 pub mod policy;
 pub mod resources;
+pub mod shape;
