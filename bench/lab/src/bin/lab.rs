@@ -1,0 +1,41 @@
+//! `lab build` makes the tools; `lab run` starts a bare control plane with three real nodes and leaves it until Ctrl-C.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lab::{Entry, Lab, LabOptions, SchedulerChoice, ensure_tools, enter, shutdown_requested};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    command().await.unwrap_or_else(|error| {
+        eprintln!("lab: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn command() -> Result<ExitCode> {
+    match std::env::args().nth(1).as_deref() {
+        Some("build") => {
+            let tools = ensure_tools().await?;
+            println!("control plane: {}", tools.kube_apiserver().display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("run") => run().await,
+        _ => bail!("usage: lab build | lab run"),
+    }
+}
+
+async fn run() -> Result<ExitCode> {
+    let mut ports = match enter(&[0]).await? {
+        Entry::Done(code) => return Ok(code),
+        Entry::Inside(ports) => ports,
+    };
+    let lab = Lab::start(LabOptions { name: "run".to_owned(), scheduler: SchedulerChoice::Stock }).await?;
+    lab.add_real_nodes(3, "4", "8Gi", 110).await?;
+    println!("export KUBECONFIG={}", lab.expose(&mut ports, 0)?.display());
+    println!("logs: {}", lab.logs().display());
+    println!("Ctrl-C ends it.");
+    shutdown_requested().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,303 @@
+//! burst itself in the lab: the cloud simulator, burst-scheduler and burst-bridge as processes, with the manifests of
+//! `deploy/` applied and the rights that these give.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::{
+    ADDRESS, BRIDGE, BRIDGE_SUBNET, Lab, Process,
+    binaries::{built_binary, repository_root},
+    wait::eventually,
+};
+
+/// How the simulated cloud runs instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CloudRuntime {
+    /// States on a clock.
+    #[default]
+    Script,
+    /// Real process trees.
+    Process,
+}
+
+impl CloudRuntime {
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct StackOptions {
+    /// How instances run.
+    pub runtime: CloudRuntime,
+    /// How many virtual nodes, called `burst-cci-0`, `burst-cci-1`, …; their kubelet ports count up from 10250.
+    pub virtual_nodes: usize,
+    /// Further arguments of the simulator.
+    pub cloud_arguments: Vec<String>,
+    /// Whether pods that need a call are marked for the extender.
+    pub marker: bool,
+}
+
+impl Default for StackOptions {
+    fn default() -> Self {
+        Self { runtime: CloudRuntime::Script, virtual_nodes: 1, cloud_arguments: Vec::new(), marker: true }
+    }
+}
+
+/// The running parts; each can be killed and started again on its own.
+#[derive(Debug)]
+pub struct Stack {
+    /// The cloud simulator.
+    pub cloud: Process,
+    /// burst-scheduler.
+    pub scheduler: Process,
+    /// burst-bridge.
+    pub bridge: Process,
+    options: StackOptions,
+}
+
+/// The simulator's address.
+const CLOUD: &str = "198.18.0.1:7443";
+/// The capacity page, metrics and the plain-text extender.
+const PAGE: &str = "127.0.0.1:10261";
+
+impl Stack {
+    /// Starts everything and waits until the virtual nodes are Ready.
+    ///
+    /// # Errors
+    /// When a part does not come up; the text ends with the end of its log.
+    pub async fn start(lab: &Lab, options: StackOptions) -> Result<Self> {
+        apply_manifests(lab, &["namespace.yaml", "rbac.yaml", "admission-policies.yaml"]).await?;
+        let cloud = start_cloud(lab, &options)?;
+        let scheduler = start_scheduler(lab, &options).await?;
+        apply_webhooks(lab).await?;
+        let bridge = start_bridge(lab, &options).await?;
+        let mut stack = Self { cloud, scheduler, bridge, options };
+        stack.wait_ready(lab).await?;
+        Ok(stack)
+    }
+
+    /// Base address of the page and `/metrics`, inside the lab.
+    pub const fn page() -> &'static str {
+        PAGE
+    }
+
+    /// Names of the virtual nodes.
+    pub fn virtual_nodes(&self) -> Vec<String> {
+        (0..self.options.virtual_nodes).map(|i| format!("burst-cci-{i}")).collect()
+    }
+
+    /// Starts the bridge again after it was killed or stopped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn restart_bridge(&mut self, lab: &Lab) -> Result<()> {
+        self.bridge = start_bridge(lab, &self.options).await?;
+        Ok(())
+    }
+
+    /// Starts burst-scheduler again after it was killed or stopped, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart_scheduler(&mut self, lab: &Lab) -> Result<()> {
+        self.scheduler = start_scheduler(lab, &self.options).await?;
+        Ok(())
+    }
+
+    /// The simulator's control API: GET of a path under `/_sim/`.
+    ///
+    /// # Errors
+    /// When it does not answer with JSON.
+    pub async fn cloud_get(&self, lab: &Lab, path: &str) -> Result<Value> {
+        curl(lab, &[&format!("https://{CLOUD}/_sim/{path}")]).await
+    }
+
+    /// The simulator's control API: POST of JSON to a path under `/_sim/`.
+    ///
+    /// # Errors
+    /// When it does not answer with JSON.
+    pub async fn cloud_post(&self, lab: &Lab, path: &str, body: &Value) -> Result<Value> {
+        curl(lab, &["-X", "POST", "-d", &body.to_string(), &format!("https://{CLOUD}/_sim/{path}")]).await
+    }
+
+    /// burst-scheduler's JSON API: GET of a path such as `/api/capacity`.
+    ///
+    /// # Errors
+    /// When it does not answer with JSON.
+    pub async fn page_get(&self, lab: &Lab, path: &str) -> Result<Value> {
+        curl(lab, &[&format!("http://{PAGE}{path}")]).await
+    }
+
+    async fn wait_ready(&mut self, lab: &Lab) -> Result<()> {
+        let wanted = self.options.virtual_nodes;
+        for _ in 0..600 {
+            self.bridge.check_running()?;
+            self.cloud.check_running()?;
+            let text = lab.kubectl(&["get", "nodes", "-l", "type=virtual-kubelet", "--no-headers"]).await?;
+            if text.lines().filter(|line| line.contains(" Ready ")).count() == wanted {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        anyhow::bail!(
+            "the virtual nodes are not Ready after a minute; burst-bridge says:\n{}",
+            self.bridge.log_tail(30)
+        )
+    }
+}
+
+async fn apply_manifests(lab: &Lab, files: &[&str]) -> Result<()> {
+    let dir = repository_root()?.join("deploy/manifests");
+    for file in files {
+        let path = dir.join(file);
+        let path = path.to_str().context("path of the manifests")?;
+        lab.kubectl(&["apply", "--server-side", "-f", path]).await?;
+    }
+    Ok(())
+}
+
+/// The webhook manifests name Services; in the lab the scheduler is a process, so the client configuration becomes an URL.
+async fn apply_webhooks(lab: &Lab) -> Result<()> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let path = repository_root()?.join("deploy/manifests/webhooks.yaml");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let ca = STANDARD.encode(std::fs::read(lab.authority().ca_cert())?);
+    for document in serde_saphyr::from_multiple::<Value>(&text)? {
+        let mut document = document;
+        for webhook in document["webhooks"].as_array_mut().into_iter().flatten() {
+            let service = &webhook["clientConfig"]["service"];
+            let path = service["path"].as_str().context("a webhook without a path")?.to_owned();
+            webhook["clientConfig"] =
+                json!({"url": format!("https://{ADDRESS}:10260{path}"), "caBundle": ca});
+        }
+        lab.apply(&document.to_string()).await?;
+    }
+    Ok(())
+}
+
+fn start_cloud(lab: &Lab, options: &StackOptions) -> Result<Process> {
+    let serving = lab.authority().issue("cci.simulated.cloud", &[], &[ADDRESS, "127.0.0.1"])?;
+    let state = lab.dir().join("cloud");
+    std::fs::create_dir_all(&state)?;
+    let mut command = Command::new(built_binary("cloud-sim")?);
+    command
+        .args(["--listen", CLOUD, "--project-id", "lab-project", "--access-key", "LABACCESSKEY"])
+        .args(["--secret-key", "lab-secret-key", "--runtime", options.runtime.flag(), "--bridge", BRIDGE])
+        .args(["--subnet", BRIDGE_SUBNET])
+        .arg("--tls-cert")
+        .arg(&serving.cert)
+        .arg("--tls-key")
+        .arg(&serving.key)
+        .arg("--state-dir")
+        .arg(&state)
+        .arg("--meter")
+        .arg(lab.logs().join("billing-meter.jsonl"))
+        .arg("--busybox")
+        .arg(lab.tools().busybox())
+        .args(&options.cloud_arguments);
+    lab.spawn("cloud-sim", command)
+}
+
+async fn start_scheduler(lab: &Lab, options: &StackOptions) -> Result<Process> {
+    let kubeconfig = lab.service_account_kubeconfig("burst-system", "burst-scheduler").await?;
+    let serving = lab.authority().issue(
+        "burst-scheduler.burst-system.svc",
+        &[],
+        &["127.0.0.1", ADDRESS, "localhost"],
+    )?;
+    let config = lab.dir().join("burst-scheduler.yaml");
+    write_yaml(
+        &config,
+        &json!({
+            "kubeconfig": kubeconfig,
+            "http": {"bind": PAGE},
+            "https": {"bind": "0.0.0.0:10260", "certFile": serving.cert, "keyFile": serving.key},
+            "marker": options.marker,
+        }),
+    )?;
+    let mut command = Command::new(built_binary("burst-scheduler")?);
+    command.arg("--config").arg(&config);
+    let mut process = lab.spawn("burst-scheduler", command)?;
+    let ready = eventually("burst-scheduler is ready", || async { page_ready(PAGE).await }).await;
+    process.check_running()?;
+    ready.with_context(|| process.log_tail(30))?;
+    Ok(process)
+}
+
+async fn page_ready(address: &str) -> Result<()> {
+    let output = Command::new("curl").args(["-sf", &format!("http://{address}/readyz")]).output().await?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
+}
+
+async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
+    let kubeconfig = lab.service_account_kubeconfig("burst-system", "burst-bridge").await?;
+    let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
+    let secrets = lab.dir().join("cloud-credentials");
+    std::fs::create_dir_all(&secrets)?;
+    std::fs::write(secrets.join("access-key"), "LABACCESSKEY")?;
+    std::fs::write(secrets.join("secret-key"), "lab-secret-key")?;
+    let nodes: Vec<Value> = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i)).collect();
+    let config = lab.dir().join("burst-bridge.yaml");
+    write_yaml(
+        &config,
+        &json!({
+            "kubeconfig": kubeconfig,
+            "address": ADDRESS,
+            "impersonateNodes": true,
+            "kubelet": {"certFile": serving.cert, "keyFile": serving.key, "clientCaFile": lab.authority().ca_cert()},
+            "nodes": nodes,
+        }),
+    )?;
+    let mut command = Command::new(built_binary("burst-bridge")?);
+    command.arg("--config").arg(&config);
+    lab.spawn("burst-bridge", command)
+}
+
+fn virtual_node(lab: &Lab, secrets: &std::path::Path, index: usize) -> Value {
+    json!({
+        "name": format!("burst-cci-{index}"),
+        "provider": "cci",
+        "port": 10250 + index,
+        "capacity": {"cpu": "4000", "memory": "16Ti", "pods": "5000", "ephemeral-storage": "100Ti"},
+        "cci": {
+            "endpoint": format!("https://{CLOUD}"),
+            "region": "cn-north-4",
+            "projectId": "lab-project",
+            "domainId": "lab-domain",
+            "accessKeyFile": secrets.join("access-key"),
+            "secretKeyFile": secrets.join("secret-key"),
+            "caFile": lab.authority().ca_cert(),
+            "availableZone": "cn-north-4a",
+            "network": {
+                "vpcId": "lab-vpc", "networkId": "lab-network", "subnetId": "lab-subnet",
+                "cidr": BRIDGE_SUBNET, "securityGroupId": "lab-security-group",
+            },
+        },
+    })
+}
+
+/// JSON is YAML, and needs no writer of its own.
+fn write_yaml(path: &PathBuf, value: &Value) -> Result<()> {
+    Ok(std::fs::write(path, serde_json::to_vec_pretty(value)?)?)
+}
+
+async fn curl(lab: &Lab, args: &[&str]) -> Result<Value> {
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "10", "--cacert"])
+        .arg(lab.authority().ca_cert())
+        .args(args)
+        .output()
+        .await?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("not JSON: {}", String::from_utf8_lossy(&output.stdout)))
+}
