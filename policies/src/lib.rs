@@ -8,3 +8,4 @@ pub mod node;
 pub mod policy;
 pub mod resources;
 pub mod shape;
+pub mod support;

@@ -1,0 +1,104 @@
+//! What a provider can run, as data: one table per provider, read by admission, Filter, the bridge and the manual.
+//!
+//! A field that a provider cannot honour is refused with a sentence for the user, before binding, and never dropped
+//! in silence; so is a pod field that the table does not know.
+
+pub mod cci;
+mod rules;
+mod walk;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// What happens to a pod field on its way to the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Treatment {
+    /// Sent as it is.
+    Passed,
+    /// Not sent; burst or Kubernetes makes it true (or it means nothing off the node) as the sentence says.
+    Emulated,
+    /// The pod is refused.
+    Refused,
+}
+
+/// When a row applies to the value found at its field.
+#[derive(Clone, Copy)]
+pub enum When {
+    /// The field is there (null, empty lists and empty objects count as absent).
+    Present,
+    /// The field is there and equals this text, boolean or number as JSON writes it, without quotes.
+    Is(&'static str),
+    /// The field is there and is none of these.
+    IsNot(&'static [&'static str]),
+    /// Something that one value cannot tell: gets the pod and the field's path, answers the paths at fault.
+    Rule(fn(&Value) -> Vec<String>),
+}
+
+/// One row of a support matrix.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// Pod field; `[]` stands for every element, `anyContainers` for containers and init containers, `~` for a dot
+    /// inside a key, and `*` for every key that no other row of the same parent names.
+    pub field: &'static str,
+    /// When the row applies.
+    pub when: When,
+    /// What happens then.
+    pub treatment: Treatment,
+    /// One sentence for the user; empty only for fields that are simply passed.
+    pub sentence: &'static str,
+}
+
+/// A field of a pod that the provider cannot honour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unsupported {
+    /// Where, for example `spec.volumes[2].hostPath`.
+    pub field: String,
+    /// Why, and what to do instead.
+    pub sentence: String,
+}
+
+/// A field of a pod that is honoured by other means than sending it.
+pub type Note = Unsupported;
+
+/// What of this pod CCI 1.0 cannot run, in the table's order; empty when it can run all of it. `pod` is a Pod as
+/// JSON; a pod template works as well, because only `spec` is looked at.
+#[must_use]
+pub fn check(pod: &Value) -> Vec<Unsupported> {
+    found(pod, cci::TABLE, Treatment::Refused)
+}
+
+/// What of this pod is honoured by other means, for `explain` and for the pod's events.
+#[must_use]
+pub fn notes(pod: &Value) -> Vec<Note> {
+    found(pod, cci::TABLE, Treatment::Emulated)
+}
+
+fn found(pod: &Value, table: &[Row], treatment: Treatment) -> Vec<Unsupported> {
+    let rows = table.iter().filter(|row| row.treatment == treatment);
+    rows.flat_map(|row| {
+        let paths = row.at(pod, table);
+        paths.into_iter().map(|field| Unsupported { field, sentence: row.sentence.to_owned() })
+    })
+    .collect()
+}
+
+impl Row {
+    /// The concrete paths of the pod to which this row applies.
+    fn at(&self, pod: &Value, table: &[Self]) -> Vec<String> {
+        let values = || walk::find(pod, self.field, &walk::named_beside(self.field, table));
+        match self.when {
+            When::Rule(rule) => rule(pod),
+            When::Present => paths(values(), |_| true),
+            When::Is(text) => paths(values(), |v| walk::text(v) == text),
+            When::IsNot(texts) => paths(values(), |v| !texts.contains(&walk::text(v).as_str())),
+        }
+    }
+}
+
+fn paths(found: Vec<(String, &Value)>, keep: impl Fn(&Value) -> bool) -> Vec<String> {
+    found.into_iter().filter(|(_, v)| keep(v)).map(|(path, _)| path).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+use serde_json::json;
+
+use super::*;
+
+/// A pod as the API server returns it after defaulting and ServiceAccount admission.
+fn ordinary() -> Value {
+    json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {
+        "automountServiceAccountToken": true,
+        "containers": [{
+            "name": "web", "image": "nginx", "imagePullPolicy": "IfNotPresent",
+            "ports": [{"containerPort": 80, "protocol": "TCP"}],
+            "resources": {"requests": {"cpu": "250m", "memory": "512Mi", "burst.io/managed": "1"},
+                          "limits": {"burst.io/managed": "1"}},
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+                                "seccompProfile": {"type": "RuntimeDefault"}},
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+            "volumeMounts": [{"name": "kube-api-access-x7k2p", "readOnly": true,
+                              "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]
+        }],
+        "dnsPolicy": "ClusterFirst", "enableServiceLinks": true, "preemptionPolicy": "PreemptLowerPriority",
+        "priority": 0, "restartPolicy": "Always", "schedulerName": "default-scheduler", "securityContext": {},
+        "serviceAccount": "default", "serviceAccountName": "default", "terminationGracePeriodSeconds": 30,
+        "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute",
+                         "tolerationSeconds": 300}],
+        "volumes": [{"name": "kube-api-access-x7k2p", "projected": {"defaultMode": 420, "sources": [
+            {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+            {"configMap": {"items": [{"key": "ca.crt", "path": "ca.crt"}], "name": "kube-root-ca.crt"}},
+            {"downwardAPI": {"items": [{"path": "namespace"}]}}]}}]
+    }})
+}
+
+/// An ordinary pod with `value` at `pointer` (the last segment may be new).
+fn with(pointer: &str, value: Value) -> Value {
+    let mut pod = ordinary();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match pod.pointer_mut(parent).unwrap_or_else(|| panic!("{parent}")) {
+        Value::Array(list) => list.push(value),
+        Value::Object(map) => drop(map.insert(key.to_owned(), value)),
+        other => panic!("{other}"),
+    }
+    pod
+}
+
+#[track_caller]
+fn check_fields(pod: &Value, fields: &[&str]) {
+    let found = check(pod);
+    let got: Vec<&str> = found.iter().map(|u| u.field.as_str()).collect();
+    assert_eq!(got, fields);
+    assert!(found.iter().all(|u| u.sentence.len() > 20));
+}
+
+#[test]
+fn an_ordinary_pod_is_supported_and_its_token_is_noted() {
+    check_fields(&ordinary(), &[]);
+    let notes = notes(&ordinary());
+    let token = notes.iter().find(|n| n.field == "spec.volumes[0].projected.sources[0].serviceAccountToken");
+    assert!(token.unwrap().sentence.contains("left out unless the bridge can render it"));
+}
+
+#[test]
+fn what_a_virtual_machine_cannot_give_is_refused_by_path() {
+    check_fields(&with("/spec/hostNetwork", json!(true)), &["spec.hostNetwork"]);
+    check_fields(&with("/spec/hostNetwork", json!(false)), &[]);
+    check_fields(&with("/spec/hostPID", json!(true)), &["spec.hostPID"]);
+    check_fields(&with("/spec/hostIPC", json!(true)), &["spec.hostIPC"]);
+    check_fields(&with("/spec/hostUsers", json!(false)), &["spec.hostUsers"]);
+    check_fields(
+        &with("/spec/containers/0/ports/-", json!({"containerPort": 81, "hostPort": 81})),
+        &["spec.containers[0].ports[1].hostPort"],
+    );
+    check_fields(
+        &with("/spec/containers/0/securityContext/privileged", json!(true)),
+        &["spec.containers[0].securityContext.privileged"],
+    );
+    check_fields(
+        &with("/spec/initContainers", json!([{"name": "i", "securityContext": {"privileged": true}}])),
+        &["spec.initContainers[0].securityContext.privileged"],
+    );
+    check_fields(&with("/spec/runtimeClassName", json!("kata")), &["spec.runtimeClassName"]);
+    check_fields(&with("/spec/ephemeralContainers", json!([{"name": "d"}])), &["spec.ephemeralContainers"]);
+}
+
+#[test]
+fn platforms() {
+    check_fields(
+        &with("/spec/nodeSelector", json!({"kubernetes.io/arch": "arm64"})),
+        &["spec.nodeSelector['kubernetes.io/arch']"],
+    );
+    check_fields(&with("/spec/nodeSelector", json!({"kubernetes.io/arch": "amd64", "pool": "a"})), &[]);
+    check_fields(
+        &with("/spec/nodeSelector", json!({"kubernetes.io/os": "windows"})),
+        &["spec.nodeSelector['kubernetes.io/os']"],
+    );
+    check_fields(&with("/spec/os", json!({"name": "windows"})), &["spec.os.name"]);
+}
+
+#[test]
+fn volumes() {
+    let volume = |v: Value| with("/spec/volumes/-", v);
+    for kind in ["configMap", "secret", "emptyDir", "downwardAPI", "persistentVolumeClaim"] {
+        check_fields(&volume(json!({"name": "v", (kind): {}})), &[]);
+    }
+    for kind in ["hostPath", "nfs", "csi", "ephemeral", "image", "iscsi"] {
+        let field = format!("spec.volumes[1].{kind}");
+        check_fields(&volume(json!({"name": "v", (kind): {"path": "/x"}})), &[&field]);
+    }
+    let token = json!({"name": "mine", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}});
+    check_fields(&volume(token), &["spec.volumes[1].projected.sources[0].serviceAccountToken"]);
+    let bundle = json!({"name": "ca", "projected": {"sources": [{"clusterTrustBundle": {"path": "t"}}]}});
+    check_fields(&volume(bundle), &["spec.volumes[1].projected.sources[0].clusterTrustBundle"]);
+}
+
+#[test]
+fn a_token_volume_of_the_users_own_does_not_hide_behind_the_injected_name() {
+    let mut pod = ordinary();
+    pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = json!("/tokens");
+    check_fields(&pod, &["spec.volumes[0].projected.sources[0].serviceAccountToken"]);
+}
+
+#[test]
+fn sub_paths() {
+    let mut pod = with("/spec/volumes/-", json!({"name": "tmp", "emptyDir": {}}));
+    pod["spec"]["volumes"].as_array_mut().unwrap().push(json!({"name": "conf", "configMap": {"name": "c"}}));
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([
+        {"name": "tmp", "mountPath": "/a"}, {"name": "tmp", "mountPath": "/b", "subPath": "b"},
+        {"name": "conf", "mountPath": "/c", "subPath": "c"}]);
+    check_fields(&pod, &["spec.containers[0].volumeMounts[1].subPath"]);
+}
+
+#[test]
+fn containers_and_resources() {
+    let container = |i: usize| json!({"name": format!("c{i}"), "image": "x"});
+    let five: Vec<Value> = (0..5).map(container).collect();
+    let six: Vec<Value> = (0..6).map(container).collect();
+    check_fields(&with("/spec/containers", json!(five)), &[]);
+    check_fields(&with("/spec/containers", json!(six)), &["spec.containers"]);
+    check_fields(
+        &with("/spec/containers/0/resources/limits", json!({"nvidia.com/gpu": "1", "burst.io/managed": "1"})),
+        &["spec.containers[0].resources.limits['nvidia.com/gpu']"],
+    );
+    check_fields(&with("/spec/resourceClaims", json!([{"name": "gpu"}])), &["spec.resourceClaims"]);
+    check_fields(&with("/spec/resourceClaims", json!([])), &[]);
+    check_fields(
+        &with("/spec/initContainers", json!([{"name": "side", "restartPolicy": "Always"}])),
+        &["spec.initContainers[0].restartPolicy"],
+    );
+    check_fields(
+        &with("/spec/containers/0/livenessProbe", json!({"grpc": {"port": 1}})),
+        &["spec.containers[0].livenessProbe.grpc"],
+    );
+}
+
+#[test]
+fn a_field_without_a_row_is_refused_not_dropped() {
+    check_fields(&with("/spec/quantumTunnel", json!(true)), &["spec.quantumTunnel"]);
+    check_fields(&with("/spec/containers/0/quantum", json!(true)), &["spec.containers[0].quantum"]);
+    check_fields(&with("/spec/securityContext/quantum", json!(1)), &["spec.securityContext.quantum"]);
+}
+
+#[test]
+fn the_table_is_complete_in_itself() {
+    for row in cci::TABLE {
+        assert!(row.field.starts_with("spec."), "{}", row.field);
+        assert!(row.treatment == Treatment::Passed || !row.sentence.is_empty(), "{}", row.field);
+        let same = |other: &&Row| other.field == row.field && other.treatment == Treatment::Passed;
+        assert!(row.treatment != Treatment::Passed || cci::TABLE.iter().filter(same).count() == 1);
+    }
+    check_fields(&json!({}), &[]);
+    check_fields(&json!({"spec": "text"}), &[]);
+}
