@@ -1,1 +1,29 @@
-//! Being built.
+//! The only crate that touches Kubernetes types for the binaries: slim pod and node records, watch to index to
+//! immutable snapshot, guarded writes, events, Leases, and an in-memory API server for tests.
+//!
+//! It must never contain cloud code or HTTP-server code. Facts: the Kubernetes API conventions and kube's watcher.
+
+pub mod bound_pods;
+pub mod client;
+pub mod events;
+pub mod freshness;
+pub mod index;
+pub mod lease;
+pub mod owners;
+pub mod patch;
+mod requests;
+pub mod slim;
+pub mod snapshot;
+pub mod testing;
+pub mod watch;
+
+pub use bound_pods::{BoundPod, PodEvent};
+pub use client::Access;
+pub use events::{Event, EventKind, Recorder};
+pub use freshness::{Freshness, NotReady};
+pub use index::Index;
+pub use owners::{Owner, OwnerResolver};
+pub use patch::{Outcome, WriteError};
+pub use slim::{PodPhase, SlimNode, SlimPod};
+pub use snapshot::{BurstPod, NodeId, Snapshot};
+pub use watch::{ClusterHandle, ClusterWatch};

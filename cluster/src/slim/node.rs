@@ -1,0 +1,195 @@
+//! A Node as decisions need it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::ClusterResourceScope;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use policies::keys;
+use policies::node::{NodeClass, NodeRow, Taint, TaintEffect};
+use policies::resources::Resources;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::wire::{decode, identity, identity_of, kept, or_default};
+use crate::requests::{Amounts, resources};
+
+/// A Node with only what decisions need.
+#[derive(Clone, Debug, Default)]
+pub struct SlimNode {
+    /// Name, UID and resource version only.
+    pub metadata: ObjectMeta,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// `spec.taints`; a taint with an effect that is not known is left out.
+    pub taints: Vec<Taint>,
+    /// `spec.unschedulable`.
+    pub unschedulable: bool,
+    /// `status.allocatable`.
+    pub allocatable: Resources,
+    /// Condition Ready is True.
+    pub ready: bool,
+    /// Only the identity could be read.
+    pub undecodable: bool,
+}
+
+impl SlimNode {
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a bridge serves the node: label `type=virtual-kubelet`.
+    pub fn class(&self) -> NodeClass {
+        match self.labels.get(keys::NODE_TYPE) {
+            Some(value) if value == keys::NODE_TYPE_VIRTUAL => NodeClass::Virtual,
+            _ => NodeClass::Real,
+        }
+    }
+
+    /// The row of a decision, with `requested` as given.
+    pub fn into_row(self, requested: Resources) -> NodeRow {
+        let provider = self.taints.iter().find(|t| t.key == keys::TAINT_PROVIDER).map(|t| t.value.clone());
+        NodeRow {
+            class: self.class(),
+            name: self.metadata.name.unwrap_or_default(),
+            provider,
+            allocatable: self.allocatable,
+            requested,
+            taints: self.taints,
+            labels: self.labels,
+            ready: self.ready,
+            unschedulable: self.unschedulable,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SlimNode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        decode(deserializer, from_wire, from_value)
+    }
+}
+
+fn from_wire(wire: NodeWire) -> SlimNode {
+    let meta = wire.metadata;
+    SlimNode {
+        metadata: identity(meta.name, String::new(), meta.uid, meta.resource_version),
+        labels: meta.labels,
+        taints: wire.spec.taints.into_iter().filter_map(TaintWire::known).collect(),
+        unschedulable: wire.spec.unschedulable,
+        allocatable: resources(&wire.status.allocatable),
+        ready: wire.status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"),
+        undecodable: false,
+    }
+}
+
+fn from_value(value: &Value) -> SlimNode {
+    let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
+    let labels =
+        labels.into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
+    SlimNode { metadata: identity_of(value), labels, undecodable: true, ..SlimNode::default() }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NodeWire {
+    #[serde(deserialize_with = "or_default")]
+    metadata: NodeMeta,
+    #[serde(deserialize_with = "or_default")]
+    spec: NodeSpec,
+    #[serde(deserialize_with = "or_default")]
+    status: NodeStatus,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct NodeMeta {
+    #[serde(deserialize_with = "or_default")]
+    name: String,
+    #[serde(deserialize_with = "or_default")]
+    uid: String,
+    #[serde(deserialize_with = "or_default")]
+    resource_version: String,
+    #[serde(deserialize_with = "all")]
+    labels: BTreeMap<String, String>,
+}
+
+fn all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    kept(deserializer, |_| true)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NodeSpec {
+    #[serde(deserialize_with = "or_default")]
+    taints: Vec<TaintWire>,
+    #[serde(deserialize_with = "or_default")]
+    unschedulable: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TaintWire {
+    #[serde(deserialize_with = "or_default")]
+    key: String,
+    #[serde(deserialize_with = "or_default")]
+    value: String,
+    #[serde(deserialize_with = "or_default")]
+    effect: String,
+}
+
+impl TaintWire {
+    fn known(self) -> Option<Taint> {
+        let effect = match self.effect.as_str() {
+            "NoSchedule" => TaintEffect::NoSchedule,
+            "PreferNoSchedule" => TaintEffect::PreferNoSchedule,
+            "NoExecute" => TaintEffect::NoExecute,
+            _ => return None,
+        };
+        Some(Taint { key: self.key, value: self.value, effect })
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NodeStatus {
+    #[serde(deserialize_with = "or_default")]
+    allocatable: Amounts,
+    #[serde(deserialize_with = "or_default")]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type", deserialize_with = "or_default")]
+    type_: String,
+    #[serde(deserialize_with = "or_default")]
+    status: String,
+}
+
+impl Resource for SlimNode {
+    type DynamicType = ();
+    type Scope = ClusterResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Node::kind(&())
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        Node::group(&())
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        Node::version(&())
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        Node::plural(&())
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
