@@ -1,2 +1,73 @@
-//! Being built.
-fn main() {}
+//! The whole loop in one command, on a real control plane: a labelled Deployment fills the real nodes, bursts to a
+//! (simulated) cloud that runs its pods as real processes, answers kubectl, and comes home; at the end the bill is closed.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a demo prints")]
+
+mod screen;
+mod story;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use lab::{
+    CloudRuntime, Entry, HostPorts, Lab, LabOptions, SchedulerChoice, Stack, StackOptions, enter,
+    shutdown_requested,
+};
+
+use crate::{screen::Screen, story::Story};
+
+/// Host sockets: the API server and the capacity page.
+const HOST_PORTS: [u16; 2] = [0, 0];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match enter(&HOST_PORTS).await {
+        Ok(Entry::Done(code)) => return code,
+        Ok(Entry::Inside(ports)) => run(ports).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(mut ports: HostPorts) -> Result<()> {
+    let screen = Screen::of_stdout();
+    let keep = std::env::var("KEEP").is_ok_and(|value| !value.is_empty() && value != "0");
+    screen.title("burst: one label decides, pod by pod, between your nodes and a cloud");
+    screen.step("Start a real control plane with three real nodes of 4 cores (etcd, kube-apiserver, kube-scheduler with our configuration)");
+    let config = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
+    let lab =
+        Lab::start(LabOptions { name: "demo".to_owned(), scheduler: SchedulerChoice::Configured(config) })
+            .await?;
+    lab.add_real_nodes(3, "4", "16Gi", 110).await?;
+    screen
+        .step("Start a simulated CCI (every instance a real process tree), burst-scheduler and burst-bridge");
+    let options = StackOptions { runtime: CloudRuntime::Process, ..StackOptions::default() };
+    let stack = Stack::start(&lab, options).await?;
+    screen.output(&lab.kubectl(&["get", "nodes", "-L", "type"]).await?);
+    let kubeconfig = lab.expose(&mut ports, 0)?;
+    let page = ports.forward(1, Stack::page().parse()?)?;
+    let told = tokio::select! {
+        told = (Story { lab: &lab, stack: &stack, screen: &screen }).tell() => told,
+        () = shutdown_requested() => anyhow::bail!("stopped; everything was ended"),
+    };
+    if let Err(error) = &told {
+        eprintln!("logs of every process: {}", lab.logs().display());
+        if !keep {
+            return told;
+        }
+        eprintln!("demo: {error:#}");
+    }
+    if keep {
+        screen.step("KEEP=1: everything stays up until Ctrl-C");
+        screen.fact("shell", &format!("export KUBECONFIG={}", kubeconfig.display()));
+        screen.fact("page", &format!("http://{page}/"));
+        screen.fact("logs", &lab.logs().display().to_string());
+        shutdown_requested().await;
+    }
+    told
+}

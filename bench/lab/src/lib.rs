@@ -14,6 +14,7 @@ mod kubectl;
 mod process;
 mod stack;
 mod wait;
+mod workload;
 
 pub use binaries::{Tools, built_binary, ensure_tools, repository_root};
 pub use ca::{Authority, Issued};
@@ -23,6 +24,7 @@ pub use host_ports::HostPorts;
 pub use process::Process;
 pub use stack::{CloudRuntime, Stack, StackOptions};
 pub use wait::{eventually, eventually_within};
+pub use workload::Workload;
 
 /// The one address of everything in the lab: InternalIP of nodes, hostIP, advertise address. The API server refuses to
 /// proxy to loopback, and this range (RFC 2544) is nobody's.

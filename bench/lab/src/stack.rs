@@ -75,6 +75,7 @@ impl Stack {
     /// When a part does not come up; the text ends with the end of its log.
     pub async fn start(lab: &Lab, options: StackOptions) -> Result<Self> {
         apply_manifests(lab, &["namespace.yaml", "rbac.yaml", "admission-policies.yaml"]).await?;
+        write_credentials(lab)?;
         let cloud = start_cloud(lab, &options)?;
         let scheduler = start_scheduler(lab, &options).await?;
         apply_webhooks(lab).await?;
@@ -241,10 +242,7 @@ async fn page_ready(address: &str) -> Result<()> {
 async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let kubeconfig = lab.service_account_kubeconfig("burst-system", "burst-bridge").await?;
     let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
-    let secrets = lab.dir().join("cloud-credentials");
-    std::fs::create_dir_all(&secrets)?;
-    std::fs::write(secrets.join("access-key"), "LABACCESSKEY")?;
-    std::fs::write(secrets.join("secret-key"), "lab-secret-key")?;
+    let secrets = credentials(lab);
     let nodes: Vec<Value> = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i)).collect();
     let config = lab.dir().join("burst-bridge.yaml");
     write_yaml(
@@ -260,6 +258,18 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let mut command = Command::new(built_binary("burst-bridge")?);
     command.arg("--config").arg(&config);
     lab.spawn("burst-bridge", command)
+}
+
+/// Folder of the cloud credentials that the bridge reads: files `access-key` and `secret-key`.
+fn credentials(lab: &Lab) -> PathBuf {
+    lab.dir().join("cloud-credentials")
+}
+
+fn write_credentials(lab: &Lab) -> Result<()> {
+    let secrets = credentials(lab);
+    std::fs::create_dir_all(&secrets)?;
+    std::fs::write(secrets.join("access-key"), "LABACCESSKEY")?;
+    Ok(std::fs::write(secrets.join("secret-key"), "lab-secret-key")?)
 }
 
 fn virtual_node(lab: &Lab, secrets: &std::path::Path, index: usize) -> Value {

@@ -1,0 +1,165 @@
+//! What the end-to-end cases share: one lab with burst running in it, and questions to ask of it.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use lab::{CloudRuntime, Lab, LabOptions, SchedulerChoice, Stack, StackOptions, eventually_within};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+/// A lab with three real nodes of 4 cores and burst running, shared by the cases of one program.
+#[derive(Debug)]
+pub struct World {
+    /// The control plane.
+    pub lab: Lab,
+    /// burst's processes; cases that kill one hold the lock.
+    pub stack: Mutex<Stack>,
+}
+
+/// Real nodes of a [`World`].
+pub const REAL_NODES: usize = 3;
+/// Cores of each real node.
+pub const CORES: usize = 4;
+
+impl World {
+    /// Starts the lab and burst with the KubeSchedulerConfiguration of `deploy/`, unchanged.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn start(name: &str, runtime: CloudRuntime) -> Result<Arc<Self>> {
+        let config = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
+        let lab =
+            Lab::start(LabOptions { name: name.to_owned(), scheduler: SchedulerChoice::Configured(config) })
+                .await?;
+        lab.add_real_nodes(REAL_NODES, &CORES.to_string(), "16Gi", 110).await?;
+        let stack = Stack::start(&lab, StackOptions { runtime, ..StackOptions::default() }).await?;
+        Ok(Arc::new(Self { lab, stack: Mutex::new(stack) }))
+    }
+
+    /// Makes a namespace for one case and waits until pods can be made in it.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn namespace(&self, name: &str) -> Result<()> {
+        self.lab.kubectl(&["create", "namespace", name]).await?;
+        eventually_within(Duration::from_secs(20), "the namespace's ServiceAccount", || async {
+            self.lab.kubectl(&["get", "serviceaccount", "default", "-n", name]).await.map(drop)
+        })
+        .await
+    }
+
+    /// Removes a case's namespace and waits until its pods are gone and the cloud holds no instance.
+    ///
+    /// # Errors
+    /// When something is left after a minute: the text says what.
+    pub async fn clean(&self, namespace: &str) -> Result<()> {
+        self.lab.kubectl(&["delete", "namespace", namespace, "--wait=false"]).await?;
+        eventually_within(Duration::from_secs(60), "every pod and instance is gone", || async {
+            let pods = self.pods(namespace).await?;
+            ensure!(pods.is_empty(), "pods left: {}", names(&pods));
+            let open = self.instances_of(namespace).await?;
+            ensure!(open.is_empty(), "instances left: {}", Value::from(open));
+            Ok(())
+        })
+        .await
+    }
+
+    /// All pods of a namespace.
+    ///
+    /// # Errors
+    /// When kubectl fails.
+    pub async fn pods(&self, namespace: &str) -> Result<Vec<Value>> {
+        let text = self.lab.kubectl(&["get", "pods", "-n", namespace, "-o", "json"]).await?;
+        let list: Value = serde_json::from_str(&text)?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// One pod.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Value> {
+        let text = self.lab.kubectl(&["get", "pod", name, "-n", namespace, "-o", "json"]).await?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Waits until exactly `count` pods exist in the namespace and all are Running; returns (on real, on virtual) nodes.
+    ///
+    /// # Errors
+    /// When that does not come true within a minute; the text shows the pods.
+    pub async fn running(&self, namespace: &str, count: usize) -> Result<Placement> {
+        eventually_within(
+            Duration::from_secs(60),
+            &format!("{count} pods Running in {namespace}"),
+            || async {
+                let pods: Vec<_> = self
+                    .pods(namespace)
+                    .await?
+                    .into_iter()
+                    .filter(|p| p["metadata"]["deletionTimestamp"].is_null())
+                    .collect();
+                let running = pods.iter().filter(|pod| pod["status"]["phase"] == "Running").count();
+                ensure!(
+                    pods.len() == count && running == count,
+                    "{running} of {} Running: {}",
+                    pods.len(),
+                    names(&pods)
+                );
+                Ok(Placement::of(&pods))
+            },
+        )
+        .await
+    }
+
+    /// The cloud's instances that were made for pods of a namespace, as the simulator reports them.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn instances_of(&self, namespace: &str) -> Result<Vec<Value>> {
+        let all = self.stack.lock().await.cloud_get(&self.lab, "instances").await?;
+        let items = all.as_array().or_else(|| all["items"].as_array()).context("no list of instances")?;
+        Ok(items.iter().filter(|i| i.to_string().contains(&format!("\"{namespace}\""))).cloned().collect())
+    }
+}
+
+/// Where a set of pods is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// On nodes that the cluster owns.
+    pub local: usize,
+    /// On virtual nodes.
+    pub burst: usize,
+}
+
+impl Placement {
+    /// Counts pods by the kind of their node.
+    pub fn of(pods: &[Value]) -> Self {
+        let burst = pods.iter().filter(|pod| on_virtual(pod)).count();
+        Self { local: pods.iter().filter(|pod| !pod["spec"]["nodeName"].is_null()).count() - burst, burst }
+    }
+}
+
+/// Whether a pod is bound to a virtual node of the stack.
+pub fn on_virtual(pod: &Value) -> bool {
+    pod["spec"]["nodeName"].as_str().is_some_and(|name| name.starts_with("burst-"))
+}
+
+/// Pods in words: name, node, phase and why they wait.
+pub fn names(pods: &[Value]) -> String {
+    let line = |pod: &Value| {
+        format!(
+            "{} on {} {} {}",
+            pod["metadata"]["name"].as_str().unwrap_or("?"),
+            pod["spec"]["nodeName"].as_str().unwrap_or("no node"),
+            pod["status"]["phase"].as_str().unwrap_or("?"),
+            pod["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|c| c["message"].as_str())
+                .collect::<Vec<_>>()
+                .join("; "),
+        )
+    };
+    pods.iter().map(line).collect::<Vec<_>>().join("\n")
+}
