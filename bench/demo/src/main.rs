@@ -51,8 +51,9 @@ async fn run(mut ports: HostPorts) -> Result<()> {
     screen.output(&lab.kubectl(&["get", "nodes", "-L", "type"]).await?);
     let kubeconfig = lab.expose(&mut ports, 0)?;
     let page = ports.forward(1, Stack::page().parse()?)?;
+    let story = Story { lab: &lab, stack: &stack, screen: &screen };
     let told = tokio::select! {
-        told = (Story { lab: &lab, stack: &stack, screen: &screen }).tell() => told,
+        told = story.tell() => told,
         () = shutdown_requested() => anyhow::bail!("stopped; everything was ended"),
     };
     if let Err(error) = &told {
