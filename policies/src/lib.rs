@@ -6,6 +6,8 @@
 pub mod keys;
 pub mod node;
 pub mod policy;
+pub mod proof;
 pub mod resources;
+pub mod scheduler_config;
 pub mod shape;
 pub mod support;
