@@ -28,7 +28,7 @@ lint: ## Formatting and clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 deny: $(DENY) ## Licences, banned crates and sources of every dependency
-	$(DENY) --offline --log-level warn check licenses bans sources
+	$(DENY) --log-level warn check licenses bans sources
 
 $(DENY):
 	@echo "Building cargo-deny $(DENY_VERSION) (about two minutes the first time, then cached under target/tools)."

@@ -40,9 +40,12 @@ async fn run(mut ports: HostPorts) -> Result<()> {
     screen.title("burst: one label decides, pod by pod, between your nodes and a cloud");
     screen.step("Start a real control plane with three real nodes of 4 cores (etcd, kube-apiserver, kube-scheduler with our configuration)");
     let config = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
-    let lab =
-        Lab::start(LabOptions { name: "demo".to_owned(), scheduler: SchedulerChoice::Configured(config) })
-            .await?;
+    let lab = Lab::start(LabOptions {
+        name: "demo".to_owned(),
+        scheduler: SchedulerChoice::Configured(config),
+        ..LabOptions::default()
+    })
+    .await?;
     lab.add_real_nodes(3, "4", "16Gi", 110).await?;
     screen
         .step("Start a simulated CCI (every instance a real process tree), burst-scheduler and burst-bridge");

@@ -28,9 +28,12 @@ impl World {
     /// When a part does not come up.
     pub async fn start(name: &str, runtime: CloudRuntime) -> Result<Arc<Self>> {
         let config = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
-        let lab =
-            Lab::start(LabOptions { name: name.to_owned(), scheduler: SchedulerChoice::Configured(config) })
-                .await?;
+        let lab = Lab::start(LabOptions {
+            name: name.to_owned(),
+            scheduler: SchedulerChoice::Configured(config),
+            ..LabOptions::default()
+        })
+        .await?;
         lab.add_real_nodes(REAL_NODES, &CORES.to_string(), "16Gi", 110).await?;
         let stack = Stack::start(&lab, StackOptions { runtime, ..StackOptions::default() }).await?;
         Ok(Arc::new(Self { lab, stack: Mutex::new(stack) }))

@@ -10,13 +10,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "k8s.io/kubernetes/cmd/kube-apiserver",
     "k8s.io/kubernetes/cmd/kube-controller-manager",
     "k8s.io/kubernetes/cmd/kube-scheduler",
     "k8s.io/kubernetes/cmd/kubectl",
     "sigs.k8s.io/kwok/cmd/kwok",
     "go.etcd.io/etcd/server/v3",
+    "./go-extender",
 ];
 
 /// The programs, all present.
@@ -52,6 +53,10 @@ impl Tools {
     /// kwok.
     pub fn kwok(&self) -> PathBuf {
         self.named("kwok")
+    }
+    /// The extender in Go that ours is compared with.
+    pub fn go_extender(&self) -> PathBuf {
+        self.named("go-extender")
     }
     /// kwok's own Stage objects (nodes that heartbeat by Lease, pods that are Running at once), one YAML stream.
     pub fn kwok_stages(&self) -> PathBuf {
@@ -110,8 +115,10 @@ fn module_dir() -> Result<PathBuf> {
 
 fn cache_dir() -> Result<PathBuf> {
     let module = module_dir()?;
-    let mut key = std::fs::read(module.join("go.sum"))?;
-    key.extend(std::fs::read(module.join("go.mod"))?);
+    let mut key = Vec::new();
+    for file in ["go.sum", "go.mod", "go-extender/main.go"] {
+        key.extend(std::fs::read(module.join(file)).with_context(|| file.to_owned())?);
+    }
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key);
     let hash: String = digest.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect();
     Ok(repository_root()?.join("target/control-plane").join(hash))

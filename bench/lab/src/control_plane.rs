@@ -37,6 +37,8 @@ pub struct LabOptions {
     pub name: String,
     /// Which scheduler.
     pub scheduler: SchedulerChoice,
+    /// Only etcd and kube-apiserver: no controllers, no kwok, no scheduler.
+    pub api_only: bool,
 }
 
 /// A running control plane; dropped, its processes are killed.
@@ -68,6 +70,9 @@ impl Lab {
         let lab = Self { tools, logs: root.join("logs"), dir, authority, processes: Mutex::default() };
         lab.etcd().await?;
         lab.apiserver().await?;
+        if options.api_only {
+            return Ok(lab);
+        }
         lab.controller_manager()?;
         lab.kwok()?;
         lab.publish_standard_files()?;

@@ -31,7 +31,12 @@ async fn run() -> Result<ExitCode> {
         Entry::Done(code) => return Ok(code),
         Entry::Inside(ports) => ports,
     };
-    let lab = Lab::start(LabOptions { name: "run".to_owned(), scheduler: SchedulerChoice::Stock }).await?;
+    let lab = Lab::start(LabOptions {
+        name: "run".to_owned(),
+        scheduler: SchedulerChoice::Stock,
+        ..LabOptions::default()
+    })
+    .await?;
     lab.add_real_nodes(3, "4", "8Gi", 110).await?;
     println!("export KUBECONFIG={}", lab.expose(&mut ports, 0)?.display());
     println!("logs: {}", lab.logs().display());
