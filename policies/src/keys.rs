@@ -15,6 +15,9 @@ pub const ECI_NAMESPACE: &str = "virtual-node-affinity-injection";
 /// The value of [`ECI_NAMESPACE`] that switches it on.
 pub const ECI_NAMESPACE_ENABLED: &str = "enabled";
 
+/// Value of [`TAINT_PROVIDER`] on Alibaba's virtual nodes: the ECI keys mean these only.
+pub const PROVIDER_ALIBABA: &str = "alibabacloud";
+
 /// Node label that tells a virtual node, with the value [`NODE_TYPE_VIRTUAL`].
 pub const NODE_TYPE: &str = "type";
 

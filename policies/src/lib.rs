@@ -3,11 +3,14 @@
 //! No IO, no async runtime, no Kubernetes client types, no clock, no randomness, no globals: callers pass plain
 //! rows in and get values out. Everything here can be tabled, fuzzed, replayed and simulated.
 
+pub mod decide;
 pub mod keys;
 pub mod node;
+pub mod pod;
 pub mod policy;
-pub mod proof;
+pub mod quantity;
+pub mod reasons;
+pub mod resolve;
 pub mod resources;
-pub mod scheduler_config;
+pub mod selector;
 pub mod shape;
-pub mod support;
