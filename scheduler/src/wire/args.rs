@@ -1,0 +1,127 @@
+//! `ExtenderArgs`, split into raw parts.
+//!
+//! Go decodes keys in any case and so do we; of a key that comes twice the last one counts, as in Go.
+
+use serde::de::{Deserialize, Deserializer, MapAccess};
+use serde_json::value::RawValue;
+
+use super::fields::{self, FromFields, Text};
+use super::{NameList, NodeItems, WireError, text};
+
+/// The parts of a filter or prioritize request, each still the text that was sent.
+#[derive(Debug, Default)]
+pub struct ExtenderArgs<'a> {
+    /// The pod.
+    pub pod: Option<&'a RawValue>,
+    /// The `NodeList`, sent when `nodeCacheCapable` is false.
+    pub nodes: Option<&'a RawValue>,
+    /// The node names, sent when `nodeCacheCapable` is true.
+    pub names: Option<&'a RawValue>,
+}
+
+/// The nodes of a request, in the form in which they were sent.
+#[derive(Debug)]
+pub enum Sent<'a> {
+    /// Names only (`nodeCacheCapable: true`).
+    Names(NameList<'a>),
+    /// Whole objects (`nodeCacheCapable: false`).
+    Nodes(NodeItems<'a>),
+}
+
+impl<'a> ExtenderArgs<'a> {
+    /// Splits a request body. The whole body is checked to be JSON; the parts are not looked into.
+    ///
+    /// # Errors
+    /// [`WireError::NotUtf8`] and [`WireError::Json`].
+    pub fn parse(body: &'a [u8]) -> Result<Self, WireError> {
+        Ok(serde_json::from_str(text(body)?)?)
+    }
+
+    /// The text of the pod.
+    ///
+    /// # Errors
+    /// [`WireError::NoPod`] if it is missing or `null`.
+    pub fn pod(&self) -> Result<&'a str, WireError> {
+        self.pod.map(RawValue::get).ok_or(WireError::NoPod)
+    }
+
+    /// The nodes. If both forms are present, the names count: they are what the reply must answer.
+    ///
+    /// # Errors
+    /// [`WireError::NoNodes`] if neither is there, or the error of the form that is.
+    pub fn sent(&self) -> Result<Sent<'a>, WireError> {
+        match (self.names, self.nodes) {
+            (Some(names), _) => NameList::new(names.get()).map(Sent::Names),
+            (None, Some(nodes)) => NodeItems::new(nodes.get()).map(Sent::Nodes),
+            (None, None) => Err(WireError::NoNodes),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ExtenderArgs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fields::read(deserializer)
+    }
+}
+
+impl<'de> FromFields<'de> for ExtenderArgs<'de> {
+    const WHAT: &'static str = "an ExtenderArgs object with Pod and Nodes or NodeNames";
+
+    fn field<A: MapAccess<'de>>(&mut self, key: &Text<'de>, map: &mut A) -> Result<bool, A::Error> {
+        let place = match () {
+            () if key.is("Pod") => &mut self.pod,
+            () if key.is("Nodes") => &mut self.nodes,
+            () if key.is("NodeNames") => &mut self.names,
+            () => return Ok(false),
+        };
+        *place = map.next_value()?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_any_case_are_read() {
+        for body in [
+            r#"{"Pod":{"a":1},"Nodes":null,"NodeNames":["n1"]}"#,
+            r#"{"pod":{"a":1},"nodes":null,"nodenames":["n1"]}"#,
+            r#"{"POD":{"a":1},"NODES":null,"nodeNames":["n1"]}"#,
+            r#"{"extra":[1,{"x":2}],"Pod":null,"pod":{"a":1},"NodeNames":["n1"]}"#,
+        ] {
+            let args = ExtenderArgs::parse(body.as_bytes()).expect(body);
+            assert_eq!(args.pod().expect(body), r#"{"a":1}"#);
+            assert_eq!(args.names.map(RawValue::get), Some(r#"["n1"]"#), "{body}");
+            assert!(args.nodes.is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn bad_bodies_are_refused_with_a_reason() {
+        let check = |body: &[u8], part: &str| {
+            let text = match ExtenderArgs::parse(body) {
+                Err(e) => e.to_string(),
+                Ok(args) => match (args.pod(), args.sent()) {
+                    (Err(e), _) | (_, Err(e)) => e.to_string(),
+                    _ => "accepted".to_owned(),
+                },
+            };
+            assert!(text.starts_with("burst: ") && text.contains(part), "{text} does not say {part}");
+        };
+        check(b"", "not valid JSON");
+        check(b"[]", "ExtenderArgs");
+        check(b"null", "ExtenderArgs");
+        check(br#"{"Pod":{},"NodeNames":["a","b""#, "not valid JSON");
+        check(br#"{"Pod":{},"NodeNames":["a"]} trailing"#, "not valid JSON");
+        check(br#"{"Pod":{},"NodeNames":"a"}"#, "NodeNames is not a list");
+        check(br#"{"Pod":{},"NodeNames":[1]}"#, "NodeNames is not a list");
+        check(br#"{"Pod":{},"NodeNames":["a",["b"]]}"#, "NodeNames is not a list");
+        check(br#"{"Pod":{},"NodeNames":{"a":1}}"#, "NodeNames is not a list");
+        check(br#"{"NodeNames":["a"]}"#, "no Pod");
+        check(br#"{"Pod":{}}"#, "neither Nodes nor NodeNames");
+        check(br#"{"Pod":{},"Nodes":{"items":[{"metadata":{}}]}}"#, "item 0");
+        check(b"{\"Pod\":\"\xff\"}", "not UTF-8");
+    }
+}
