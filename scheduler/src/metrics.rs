@@ -3,8 +3,10 @@
 //! Never label by pod, by real node or by error text. What the snapshot already knows (capacity, virtual nodes) is
 //! written at scrape time from the snapshot itself, see `gauges`, so that it cannot go stale.
 
+mod gauges;
 mod handles;
 mod names;
 
-pub use handles::{Code, Metrics, Mode, Verb};
+pub use gauges::gauges;
+pub use handles::{Call, Code, InFlight, Metrics, Mode, Verb};
 pub use names::{Kind, Metric};

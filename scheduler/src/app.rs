@@ -1,0 +1,89 @@
+//! What every request handler shares: the picture of the cluster, settings, counters, the last decisions.
+//!
+//! Handlers run on the HTTP server's own single-threaded runtimes; whatever needs the API server is asked of tasks on
+//! the main runtime through handles that are callable from anywhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cluster::ClusterHandle;
+use policies::policy::Policy;
+
+use crate::config::Config;
+use crate::decisions::Ring;
+use crate::metrics::Metrics;
+
+/// Settings that requests look at.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Policy of a pod that nothing else decides for.
+    pub default_policy: Policy,
+    /// Whether admission writes the marker resource.
+    pub marker: bool,
+    /// Namespaces admitted untouched.
+    pub exempt: Vec<String>,
+    /// Age of the picture from which on calls are failed.
+    pub stale_after: Duration,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            default_policy: config.default_policy,
+            marker: config.marker,
+            exempt: config.namespace_exempt.clone(),
+            stale_after: config.cache.stale_after(),
+        }
+    }
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub struct App {
+    /// The picture of the cluster.
+    pub cluster: ClusterHandle,
+    /// Settings.
+    pub settings: Settings,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The last decisions.
+    pub decisions: Arc<Ring>,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Puts the state together.
+    pub const fn new(
+        cluster: ClusterHandle,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        decisions: Arc<Ring>,
+    ) -> Self {
+        Self { cluster, settings, metrics, decisions, draining: AtomicBool::new(false) }
+    }
+
+    /// From now on `/readyz` fails, so that nobody new sends requests here.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether requests can be answered from the picture of the cluster.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    pub fn fresh(&self) -> Result<(), String> {
+        self.cluster.ready(self.settings.stale_after).map_err(|reason| format!("burst: {reason}"))
+    }
+
+    /// Whether new requests should be sent here.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("burst: stopping".to_owned());
+        }
+        self.fresh()
+    }
+}
