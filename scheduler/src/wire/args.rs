@@ -2,11 +2,13 @@
 //!
 //! Go decodes keys in any case and so do we; of a key that comes twice the last one counts, as in Go.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde_json::value::RawValue;
 
 use super::fields::{self, FromFields, Text};
-use super::{NameList, NodeItems, WireError, text};
+use super::{NameList, NodeItems, WireError, quoted, text};
 
 /// The parts of a filter or prioritize request, each still the text that was sent.
 #[derive(Debug, Default)]
@@ -26,6 +28,40 @@ pub enum Sent<'a> {
     Names(NameList<'a>),
     /// Whole objects (`nodeCacheCapable: false`).
     Nodes(NodeItems<'a>),
+}
+
+impl Sent<'_> {
+    /// How many nodes were sent.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Names(names) => names.len(),
+            Self::Nodes(nodes) => nodes.len(),
+        }
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Names(names) => names.is_empty(),
+            Self::Nodes(nodes) => nodes.is_empty(),
+        }
+    }
+
+    /// Every name in JSON text, with its quotes, in the order sent.
+    pub fn quoted(&self) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
+        match self {
+            Self::Names(names) => Box::new(names.iter().map(|(name, _)| Cow::Borrowed(name))),
+            Self::Nodes(nodes) => Box::new(nodes.names().map(|name| Cow::Owned(quoted(name)))),
+        }
+    }
+
+    /// Whether a node was sent.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Names(names) => names.contains(&quoted(name)),
+            Self::Nodes(nodes) => nodes.names().any(|sent| sent == name),
+        }
+    }
 }
 
 impl<'a> ExtenderArgs<'a> {

@@ -15,7 +15,7 @@ pub use args::{ExtenderArgs, Sent};
 pub use names::NameList;
 pub use nodes::NodeItems;
 pub use preemption::{PreemptionArgs, Victims};
-pub use reply::{FilterReply, empty_priority_list, filter_error, meta_victims, no_victims, priority_list};
+pub use reply::{FilterReply, Rejected, filter_error, meta_victims, no_victims, priority_list, quoted};
 
 /// Why a request could not be read. Every text is shown to the person who reads kube-scheduler's log.
 #[derive(Debug, thiserror::Error)]

@@ -4,13 +4,35 @@
 //! passed the in-tree filters and preemption's dry run never calls an extender, so `FailedNodes` from us would only
 //! produce errors there.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
 use super::{NameList, NodeItems, Sent, Victims};
+
+/// A node that may not take the pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected<'r> {
+    /// The name as it stands in JSON text, with its quotes.
+    pub quoted: Cow<'r, str>,
+    /// Why: a constant, for the scheduler counts nodes by identical text.
+    pub reason: &'static str,
+}
+
+impl Rejected<'_> {
+    /// Rejects a node by its plain name.
+    pub fn node(name: &str, reason: &'static str) -> Self {
+        Self { quoted: Cow::Owned(quoted(name)), reason }
+    }
+}
 
 /// What Filter answers: everything that was sent, except for the rejected nodes.
 #[derive(Debug, Default)]
 pub struct FilterReply<'r> {
-    /// Rejected nodes with a constant reason each, in any order.
-    pub rejected: Vec<(&'r str, &'static str)>,
+    /// Rejected nodes, in any order.
+    pub rejected: Vec<Rejected<'r>>,
 }
 
 impl FilterReply<'_> {
@@ -22,13 +44,13 @@ impl FilterReply<'_> {
             Sent::Nodes(nodes) => self.write_nodes(nodes, &mut out),
         }
         out.extend_from_slice(br#","FailedAndUnresolvableNodes":{"#);
-        for (at, (name, reason)) in self.rejected.iter().enumerate() {
+        for (at, node) in self.rejected.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
             }
-            string(name, &mut out);
+            out.extend_from_slice(node.quoted.as_bytes());
             out.push(b':');
-            string(reason, &mut out);
+            string(node.reason, &mut out);
         }
         out.extend_from_slice(br#"},"Error":""}"#);
         out
@@ -45,16 +67,17 @@ impl FilterReply<'_> {
     }
 
     /// One search of the text per rejected name: cheap while they are few.
-    fn search(&self, names: &NameList<'_>) -> Vec<std::ops::Range<usize>> {
-        let mut hits: Vec<_> = self.rejected.iter().flat_map(|(name, _)| names.find(&quoted(name))).collect();
+    fn search(&self, names: &NameList<'_>) -> Vec<Range<usize>> {
+        let mut hits: Vec<_> = self.rejected.iter().flat_map(|node| names.find(&node.quoted)).collect();
         hits.sort_unstable_by_key(|hit| hit.start);
+        hits.dedup();
         hits
     }
 
     /// One walk over all names: cheaper when many are rejected.
-    fn walk(&self, names: &NameList<'_>) -> Vec<std::ops::Range<usize>> {
-        let rejected: hashbrown::HashSet<String> = self.rejected.iter().map(|(name, _)| quoted(name)).collect();
-        names.iter().filter(|(name, _)| rejected.contains(*name)).map(|(_, at)| at).collect()
+    fn walk(&self, names: &NameList<'_>) -> Vec<Range<usize>> {
+        let rejected = self.quoted();
+        names.iter().filter(|(name, _)| rejected.contains(name)).map(|(_, at)| at).collect()
     }
 
     fn write_nodes(&self, nodes: &NodeItems<'_>, out: &mut Vec<u8>) {
@@ -63,8 +86,12 @@ impl FilterReply<'_> {
             out.extend_from_slice(nodes.text().as_bytes());
             return;
         }
-        let rejected: hashbrown::HashSet<&str> = self.rejected.iter().map(|(name, _)| *name).collect();
-        nodes.copy_where(|name| !rejected.contains(name), out);
+        let rejected = self.quoted();
+        nodes.copy_where(|name| !rejected.contains(quoted(name).as_str()), out);
+    }
+
+    fn quoted(&self) -> HashSet<&str, RandomState> {
+        self.rejected.iter().map(|node| &*node.quoted).collect()
     }
 
     fn size_hint(&self, sent: &Sent<'_>) -> usize {
@@ -72,7 +99,7 @@ impl FilterReply<'_> {
             Sent::Names(names) => names.text().len(),
             Sent::Nodes(nodes) => nodes.text().len(),
         };
-        kept + 128 + self.rejected.iter().map(|(name, reason)| name.len() + reason.len() + 8).sum::<usize>()
+        kept + 128 + self.rejected.iter().map(|node| node.quoted.len() + node.reason.len() + 8).sum::<usize>()
     }
 }
 
@@ -103,11 +130,6 @@ pub fn priority_list<'r>(scores: impl IntoIterator<Item = (&'r str, i64)>) -> Ve
     out
 }
 
-/// What Prioritize answers when it has nothing to say; the protocol has no place for an error.
-pub fn empty_priority_list() -> Vec<u8> {
-    b"[]".to_vec()
-}
-
 /// An `ExtenderPreemptionResult` with the given candidates.
 pub fn meta_victims<'r>(candidates: impl IntoIterator<Item = &'r Victims>) -> Vec<u8> {
     let mut out = br#"{"NodeNameToMetaVictims":{"#.to_vec();
@@ -136,7 +158,7 @@ pub fn no_victims() -> Vec<u8> {
 }
 
 /// A name as it stands in JSON text.
-pub(crate) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let mut out = Vec::with_capacity(name.len() + 2);
     string(name, &mut out);
     String::from_utf8(out).unwrap_or_default()
@@ -167,7 +189,8 @@ mod tests {
         let nodes = r#"{"items":[{"metadata":{"name":"a"},"x":1.50},{"metadata":{"name":"b"}}]}"#;
         let nodes = Sent::Nodes(NodeItems::new(nodes).expect("nodes"));
         let check = |sent: &Sent<'_>, rejected: &[(&'static str, &'static str)], want: Value| {
-            let reply = FilterReply { rejected: rejected.to_vec() }.write(sent);
+            let rejected = rejected.iter().map(|(name, reason)| Rejected::node(name, reason)).collect();
+            let reply = FilterReply { rejected }.write(sent);
             assert_eq!(parsed(&reply), want);
         };
         check(&names, &[], json!({"NodeNames": ["a", "b"], "FailedAndUnresolvableNodes": {}, "Error": ""}));
@@ -189,7 +212,7 @@ mod tests {
         let all: Vec<String> = (0..50).map(|n| format!("n{n}")).collect();
         let text = serde_json::to_string(&all).expect("text");
         let sent = Sent::Names(NameList::new(&text).expect("names"));
-        let rejected = all.iter().filter(|n| *n != "n7").map(|n| (n.as_str(), "no")).collect();
+        let rejected = all.iter().filter(|n| *n != "n7").map(|n| Rejected::node(n, "no")).collect();
         let reply = parsed(&FilterReply { rejected }.write(&sent));
         assert_eq!(reply["NodeNames"], json!(["n7"]));
         assert_eq!(reply["FailedAndUnresolvableNodes"].as_object().map(serde_json::Map::len), Some(49));
