@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cluster::ClusterHandle;
+use arc_swap::ArcSwap;
+use cluster::{ClusterHandle, Snapshot};
+use policies::decide::score::LocalLoad;
 use policies::policy::Policy;
 
 use crate::config::Config;
@@ -50,17 +52,33 @@ pub struct App {
     /// The last decisions.
     pub decisions: Arc<Ring>,
     draining: AtomicBool,
+    /// The sum over the real nodes, of the snapshot with this generation.
+    load: ArcSwap<(u64, LocalLoad)>,
 }
 
 impl App {
     /// Puts the state together.
-    pub const fn new(
+    pub fn new(
         cluster: ClusterHandle,
         settings: Settings,
         metrics: Arc<Metrics>,
         decisions: Arc<Ring>,
     ) -> Self {
-        Self { cluster, settings, metrics, decisions, draining: AtomicBool::new(false) }
+        let load = ArcSwap::from_pointee((u64::MAX, LocalLoad::default()));
+        Self { cluster, settings, metrics, decisions, draining: AtomicBool::new(false), load }
+    }
+
+    /// The picture of the cluster for one request, with the sum over its real nodes: summed once per picture, for
+    /// there are thousands of nodes and thousands of requests.
+    pub fn picture(&self) -> (Arc<Snapshot>, LocalLoad) {
+        let snapshot = self.cluster.snapshot();
+        let known = self.load.load();
+        if known.0 == snapshot.generation() {
+            return (snapshot, known.1);
+        }
+        let load = LocalLoad::of(snapshot.nodes().map(|(_, row)| row));
+        self.load.store(Arc::new((snapshot.generation(), load)));
+        (snapshot, load)
     }
 
     /// From now on `/readyz` fails, so that nobody new sends requests here.

@@ -220,7 +220,8 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
 
     #[test]
     fn the_environment_overrides_scalars() {
-        let env = [("BURST_HTTP_BIND", "127.0.0.1:7"), ("BURST_DEFAULT_POLICY", "auto"), ("BURST_MARKER", "true")];
+        let env =
+            [("BURST_HTTP_BIND", "127.0.0.1:7"), ("BURST_DEFAULT_POLICY", "auto"), ("BURST_MARKER", "true")];
         let config = load("http: {bind: '127.0.0.1:1'}", &env).expect("good values");
         assert_eq!((config.http.bind.port(), config.default_policy, config.marker), (7, Policy::Auto, true));
     }
@@ -249,7 +250,8 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
 
     #[test]
     fn a_missing_file_is_named() {
-        let missing = Config::load(Path::new("/nonexistent/scheduler.yaml"), |_| None).expect_err("no such file");
+        let missing =
+            Config::load(Path::new("/nonexistent/scheduler.yaml"), |_| None).expect_err("no such file");
         assert!(missing.to_string().contains("/nonexistent/scheduler.yaml"), "{missing}");
     }
 }

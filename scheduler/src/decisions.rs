@@ -56,7 +56,8 @@ impl Ring {
 
     /// The newest `limit` decisions about one pod (`namespace`, `name`), or about all; newest first.
     pub fn newest(&self, pod: Option<(&str, &str)>, limit: usize) -> Vec<Decision> {
-        let about = |d: &&Decision| pod.is_none_or(|(namespace, name)| d.namespace == namespace && d.name == name);
+        let about =
+            |d: &&Decision| pod.is_none_or(|(namespace, name)| d.namespace == namespace && d.name == name);
         self.lock().iter().rev().filter(about).take(limit).cloned().collect()
     }
 

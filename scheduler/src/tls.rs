@@ -159,14 +159,16 @@ impl Pair {
         key_file: &Path,
         provider: &CryptoProvider,
     ) -> Result<Arc<CertifiedKey>, TlsError> {
-        let pem = |file: &Path, what, reason: String| TlsError::Pem { file: file.to_path_buf(), what, reason };
+        let pem =
+            |file: &Path, what, reason: String| TlsError::Pem { file: file.to_path_buf(), what, reason };
         let chain = CertificateDer::pem_slice_iter(&self.cert)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| pem(cert_file, "certificate", e.to_string()))?;
         if chain.is_empty() {
             return Err(pem(cert_file, "certificate", "no CERTIFICATE block".to_owned()));
         }
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|e| pem(key_file, "private key", e.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|e| pem(key_file, "private key", e.to_string()))?;
         CertifiedKey::from_der(chain, key, provider).map(Arc::new).map_err(|source| TlsError::Pair {
             cert: cert_file.to_path_buf(),
             key: key_file.to_path_buf(),

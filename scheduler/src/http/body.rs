@@ -8,7 +8,7 @@ use actix_web::web::Payload;
 use futures::StreamExt;
 
 /// The largest body that is looked at: whole Node objects of a large cluster.
-pub const LIMIT: usize = 96 << 20;
+pub(super) const LIMIT: usize = 96 << 20;
 
 /// How much of a larger body is read and thrown away before the connection is given up.
 const DRAIN: usize = 1 << 30;
@@ -18,9 +18,11 @@ const RESERVE: usize = 1 << 20;
 
 /// Why there is no body to look at.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
+pub(super) enum BodyError {
     /// Larger than the limit; all of it was read, the connection can be used again.
-    #[error("burst: the request body of {size} bytes is over the limit of {limit} bytes; set nodeCacheCapable: true")]
+    #[error(
+        "burst: the request body of {size} bytes is over the limit of {limit} bytes; set nodeCacheCapable: true"
+    )]
     TooLarge {
         /// Bytes sent.
         size: usize,
@@ -36,7 +38,11 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
-pub async fn read(mut payload: Payload, declared: Option<usize>, limit: usize) -> Result<Vec<u8>, BodyError> {
+pub(super) async fn read(
+    mut payload: Payload,
+    declared: Option<usize>,
+    limit: usize,
+) -> Result<Vec<u8>, BodyError> {
     let mut body = Vec::with_capacity(declared.unwrap_or(0).min(limit).min(RESERVE));
     let mut size = 0_usize;
     while let Some(chunk) = payload.next().await {

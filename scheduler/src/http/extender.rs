@@ -31,7 +31,8 @@ pub(super) async fn preempt(app: Data<App>, request: HttpRequest, payload: Paylo
 
 async fn answer(app: &App, verb: Verb, request: &HttpRequest, payload: Payload) -> HttpResponse {
     let _in_flight = app.metrics.in_flight();
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let declared =
+        request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let body = body::read(payload, declared, LIMIT).await;
     let started = Instant::now();
     let (answer, bytes) = match body {
@@ -50,8 +51,8 @@ fn decide(app: &App, verb: Verb, body: &[u8]) -> Answer {
     if let Err(reason) = app.fresh() {
         return verbs::failed(verb, Code::NotReady, reason);
     }
-    let snapshot = app.cluster.snapshot();
-    verbs::answer(verb, body, View { snapshot: &snapshot, default_policy: app.settings.default_policy })
+    let (snapshot, load) = app.picture();
+    verbs::answer(verb, body, View { snapshot: &snapshot, load, default_policy: app.settings.default_policy })
 }
 
 fn refuse(verb: Verb, error: &BodyError) -> Answer {

@@ -77,7 +77,10 @@ macro_rules! server {
         let app = Data::from($app.clone());
         let metrics = $app.metrics.clone();
         HttpServer::new(move || {
-            Actix::new().app_data(app.clone()).app_data(PayloadConfig::new(super::body::LIMIT)).configure($routes)
+            Actix::new()
+                .app_data(app.clone())
+                .app_data(PayloadConfig::new(super::body::LIMIT))
+                .configure($routes)
         })
         .workers(WORKERS)
         .worker_max_blocking_threads(2)

@@ -33,7 +33,8 @@ fn cache(page: &mut Page<'_>, snapshot: &Snapshot, freshness: &Freshness) {
 fn capacity(page: &mut Page<'_>, real: &ClassTotals, virtual_nodes: &ClassTotals) {
     let classes = [("real", real), ("virtual", virtual_nodes)];
     let states = classes.iter().flat_map(|(class, totals)| {
-        let series = |state, count| (format!("{},{}", label("class", class), label("state", state)), f64::from(count));
+        let series =
+            |state, count| (format!("{},{}", label("class", class), label("state", state)), f64::from(count));
         [series("usable", totals.usable), series("unusable", totals.nodes.saturating_sub(totals.usable))]
     });
     page.write(Metric::Nodes, states);
@@ -53,8 +54,9 @@ fn capacity(page: &mut Page<'_>, real: &ClassTotals, virtual_nodes: &ClassTotals
 fn pods(page: &mut Page<'_>, snapshot: &Snapshot) {
     let by_policy = Policy::ALL.into_iter().flat_map(|policy| {
         let counts = snapshot.totals().policy(policy);
-        [("pending", counts.pending), ("local", counts.local), ("cloud", counts.burst)]
-            .map(|(place, n)| (format!("{},{}", label("policy", policy.as_str()), label("place", place)), f64::from(n)))
+        [("pending", counts.pending), ("local", counts.local), ("cloud", counts.burst)].map(|(place, n)| {
+            (format!("{},{}", label("policy", policy.as_str()), label("place", place)), f64::from(n))
+        })
     });
     page.write(Metric::PodsByPolicy, by_policy);
     page.write(Metric::PodsPending, [(String::new(), f64::from(snapshot.totals().pending_pods))]);

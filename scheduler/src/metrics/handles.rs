@@ -144,7 +144,12 @@ impl Metrics {
     }
 
     /// Adds a sample to a histogram with labels from closed sets. For rare things: it looks the series up.
-    pub fn observe<const N: usize>(&self, metric: Metric, labels: [(&'static str, &'static str); N], value: f64) {
+    pub fn observe<const N: usize>(
+        &self,
+        metric: Metric,
+        labels: [(&'static str, &'static str); N],
+        value: f64,
+    ) {
         debug_assert_eq!(metric.kind(), Kind::Histogram, "{}", metric.name());
         self.recorder.register_histogram(&key(metric, &labels), &METADATA).record(value);
     }

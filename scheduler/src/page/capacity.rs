@@ -235,7 +235,10 @@ fn nodes(snapshot: &Snapshot) -> Vec<Node> {
 }
 
 fn node(row: &NodeRow) -> Node {
-    let of = |pick: fn(&Resources) -> u64| Use { allocatable: pick(&row.allocatable), requested: pick(&row.requested) };
+    let of = |pick: fn(&Resources) -> u64| Use {
+        allocatable: pick(&row.allocatable),
+        requested: pick(&row.requested),
+    };
     Node {
         name: row.name.clone(),
         class: row.class,

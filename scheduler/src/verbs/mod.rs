@@ -10,8 +10,6 @@ mod pod;
 mod preempt;
 mod prioritize;
 mod sent;
-#[cfg(test)]
-mod tests;
 
 use cluster::Snapshot;
 use policies::decide::score::LocalLoad;

@@ -15,7 +15,8 @@ pub(super) fn virtual_nodes<'s>(snapshot: &'s Snapshot, sent: &Sent<'_>) -> Vec<
             snapshot.virtual_nodes().filter(|node| sent.contains(&node.name)).collect()
         }
         _ => {
-            let mut found: Vec<_> = sent.quoted().filter_map(|name| virtual_node(snapshot, plain(&name))).collect();
+            let mut found: Vec<_> =
+                sent.quoted().filter_map(|name| virtual_node(snapshot, plain(&name))).collect();
             found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
             found.dedup_by(|a, b| a.name == b.name);
             found

@@ -189,7 +189,11 @@ mod tests {
         let check = |text: &str, want: &[&str]| {
             let list = NameList::new(text).expect(text);
             let names: Vec<_> = list.iter().map(|(n, _)| n.trim_matches('"')).collect();
-            assert_eq!((names.as_slice(), list.len(), list.is_empty()), (want, want.len(), want.is_empty()), "{text}");
+            assert_eq!(
+                (names.as_slice(), list.len(), list.is_empty()),
+                (want, want.len(), want.is_empty()),
+                "{text}"
+            );
         };
         check("[]", &[]);
         check("[ ]", &[]);

@@ -102,7 +102,11 @@ impl<'de> DeserializeSeed<'de> for Find<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.path.is_empty() { deserializer.deserialize_str(self) } else { deserializer.deserialize_map(self) }
+        if self.path.is_empty() {
+            deserializer.deserialize_str(self)
+        } else {
+            deserializer.deserialize_map(self)
+        }
     }
 }
 

@@ -59,7 +59,8 @@ impl<'a> PreemptionArgs<'a> {
 }
 
 fn read_victims(node: String, raw: Option<&RawValue>) -> Result<Victims, WireError> {
-    let list: VictimList = raw.map_or_else(|| Ok(VictimList::default()), |raw| serde_json::from_str(raw.get()))?;
+    let list: VictimList =
+        raw.map_or_else(|| Ok(VictimList::default()), |raw| serde_json::from_str(raw.get()))?;
     Ok(Victims { node, uids: list.uids, pdb_violations: list.pdb_violations })
 }
 
@@ -181,7 +182,8 @@ mod tests {
 
     #[test]
     fn empty_entries_are_read_as_no_victims() {
-        let body = r#"{"Pod":{},"NodeNameToMetaVictims":{"n1":null,"n2":{"Pods":null},"n3":{"Pods":[null]}}}"#;
+        let body =
+            r#"{"Pod":{},"NodeNameToMetaVictims":{"n1":null,"n2":{"Pods":null},"n3":{"Pods":[null]}}}"#;
         let victims = read(body).expect(body);
         assert!(victims.iter().all(|(_, uids, pdbs)| uids.is_empty() && *pdbs == 0), "{victims:?}");
         assert_eq!(victims.len(), 3);
