@@ -3,6 +3,7 @@
 //! No IO, no async runtime, no Kubernetes client types, no clock, no randomness, no globals: callers pass plain
 //! rows in and get values out. Everything here can be tabled, fuzzed, replayed and simulated.
 
+pub mod admission;
 pub mod decide;
 pub mod keys;
 pub mod node;

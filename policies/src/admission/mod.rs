@@ -1,0 +1,51 @@
+//! What the admission webhook answers, as values: a JSON Patch and warnings, or a refusal.
+//!
+//! Merges into what the user wrote and never replaces it; a conflict is refused with both fields named. Idempotent:
+//! an object that passes twice is as it was after the first time. No look-ups: the caller resolves the policy.
+
+mod affinity;
+mod patch;
+mod pod;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod tolerations;
+mod workload;
+
+pub use patch::PatchOp;
+pub use pod::admit_pod;
+pub use refusal::Refusal;
+pub use workload::admit_workload;
+
+/// What to do instead of a burst policy on a DaemonSet.
+const DAEMON_REMEDY: &str =
+    "a DaemonSet has one pod per node and cannot burst: use off, or run the pods from a Deployment";
+
+/// How this cluster wants pods admitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether the scheduler declares the marker resource (`managedResources`, `ignoredByScheduler`).
+    pub marker: bool,
+    /// Whether the providers in use need a container that asks for CPU (CCI does).
+    pub cpu_required: bool,
+    /// What a burst pod without any request asks for.
+    pub default_request: Option<DefaultRequest>,
+}
+
+/// A request for pods that have none, as quantities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultRequest {
+    /// For example `500m`.
+    pub cpu: String,
+    /// For example `1Gi`.
+    pub memory: String,
+}
+
+/// An object admitted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admission {
+    /// What to change; empty for nothing.
+    pub patch: Vec<PatchOp>,
+    /// What to tell the user.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,108 @@
+//! A JSON Patch (RFC 6902) that grows beside a working copy, so that every step sees what the earlier ones did.
+//!
+//! Only `add` is ever needed: on a missing member it creates, on an existing one it sets. Missing parents are made
+//! first; nothing outside the named path changes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum PatchOp {
+    /// Creates or sets the value at the path; `-` as the last step appends to a list.
+    Add {
+        /// JSON Pointer (RFC 6901).
+        path: String,
+        /// The value.
+        value: Value,
+    },
+}
+
+/// A copy of the object with the operations that made it from the original.
+pub(super) struct Draft {
+    object: Value,
+    ops: Vec<PatchOp>,
+}
+
+impl Draft {
+    pub(super) fn of(object: &Value) -> Self {
+        Self { object: object.clone(), ops: vec![] }
+    }
+
+    pub(super) fn into_ops(self) -> Vec<PatchOp> {
+        self.ops
+    }
+
+    pub(super) const fn is_unchanged(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// What is at the path now; `null` counts as nothing.
+    pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
+        self.object.pointer(&pointer(path)).filter(|v| !v.is_null())
+    }
+
+    /// Sets a member, making its parents, unless it is there with this value.
+    pub(super) fn set(&mut self, path: &[&str], value: Value) {
+        if self.get(path) == Some(&value) {
+            return;
+        }
+        if let Some((_, parent)) = path.split_last()
+            && !parent.is_empty()
+            && self.get(parent).is_none()
+        {
+            self.set(parent, Value::Object(Map::new()));
+        }
+        self.apply(path, value);
+    }
+
+    /// Appends to the list at the path, making it if it is not there.
+    pub(super) fn push(&mut self, path: &[&str], value: Value) {
+        if self.get(path).is_none() {
+            self.set(path, Value::Array(vec![value]));
+            return;
+        }
+        self.ops.push(PatchOp::Add { path: format!("{}/-", pointer(path)), value: value.clone() });
+        if let Some(Value::Array(list)) = self.object.pointer_mut(&pointer(path)) {
+            list.push(value);
+        }
+    }
+
+    fn apply(&mut self, path: &[&str], value: Value) {
+        self.ops.push(PatchOp::Add { path: pointer(path), value: value.clone() });
+        let Some((last, parent)) = path.split_last() else { return };
+        if let Some(Value::Object(members)) = self.object.pointer_mut(&pointer(parent)) {
+            members.insert((*last).to_owned(), value);
+        }
+    }
+}
+
+fn pointer(path: &[&str]) -> String {
+    path.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parents_are_made_and_equal_values_left_alone() {
+        let mut draft = Draft::of(&json!({"a": {"x": null}, "list": [1]}));
+        draft.set(&["a", "x", "k/e~y"], json!("v"));
+        draft.set(&["a", "x", "k/e~y"], json!("v"));
+        draft.push(&["list"], json!(2));
+        draft.push(&["new"], json!(3));
+        assert_eq!(
+            serde_json::to_value(draft.into_ops()).unwrap(),
+            json!([
+                {"op": "add", "path": "/a/x", "value": {}},
+                {"op": "add", "path": "/a/x/k~1e~0y", "value": "v"},
+                {"op": "add", "path": "/list/-", "value": 2},
+                {"op": "add", "path": "/new", "value": [3]},
+            ])
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! What admission writes on a pod (DESIGN 4.2): merged into what the user wrote, never in its place.
+//!
+//! off: kept off virtual nodes if its own tolerations would let it in. auto: both tolerations, and the marker where
+//! the scheduler declares it. localPrefer: the provider toleration. enforce: both tolerations and required affinity.
+//! A pod with `nodeName` skips scheduling, so only annotations are written. Applying the result twice is once.
+
+use serde_json::{Value, json};
+
+use super::{
+    Admission, DAEMON_REMEDY, Refusal, Settings, affinity, patch::Draft, refusal::sentences, tolerations,
+};
+use crate::{
+    keys,
+    node::TaintEffect,
+    pod::PodFacts,
+    policy::Policy,
+    quantity::Quantity,
+    resolve::{Resolved, implicit},
+    support::Unsupported,
+};
+
+/// Admits a pod. `facts` are those of `pod`; `unsupported` is what the providers of the virtual nodes cannot run of
+/// it, empty if any of them can run it all.
+///
+/// # Errors
+/// [`Refusal`] when the policy and the pod's own fields cannot both hold, or a pod that may run on virtual nodes
+/// only cannot run there.
+pub fn admit_pod(
+    pod: &Value,
+    facts: &PodFacts,
+    resolved: &Resolved,
+    unsupported: &[Unsupported],
+    settings: &Settings,
+) -> Result<Admission, Refusal> {
+    if facts.is_daemon() {
+        return admit_daemon(facts, resolved);
+    }
+    let object = facts.title();
+    check(&object, facts, resolved, unsupported)?;
+    let mut draft = Draft::of(pod);
+    let mut warnings = vec![];
+    if facts.node_name.is_none() {
+        write_scheduling(&mut draft, facts, resolved, unsupported, &mut warnings);
+    }
+    if resolved.policy != Policy::Off && unsupported.is_empty() {
+        size(&mut draft, facts, resolved, settings, &mut warnings)?;
+    }
+    if settings.marker
+        && facts.node_name.is_none()
+        && resolved.policy == Policy::Auto
+        && unsupported.is_empty()
+    {
+        mark(&mut draft);
+    }
+    annotate(&mut draft, facts, resolved);
+    let warnings = warnings.into_iter().map(|w| format!("{object}: {w}")).collect();
+    Ok(Admission { patch: draft.into_ops(), warnings })
+}
+
+/// A DaemonSet's pod is never changed: its template is where the choice is made. Only enforce, which it could not
+/// keep, is refused; the others are an idle wish, and refusing them would leave nodes without their daemon.
+fn admit_daemon(facts: &PodFacts, resolved: &Resolved) -> Result<Admission, Refusal> {
+    let object = facts.title();
+    match resolved.policy {
+        Policy::Off => Ok(Admission::default()),
+        Policy::Auto | Policy::LocalPrefer => {
+            let text = format!("{object}: {} has no effect; {DAEMON_REMEDY}", named(resolved));
+            Ok(Admission { patch: vec![], warnings: vec![text] })
+        }
+        Policy::Enforce => Err(Refusal::Conflict {
+            object,
+            policy: named(resolved),
+            field: "its owner, a DaemonSet".to_owned(),
+            remedy: DAEMON_REMEDY,
+        }),
+    }
+}
+
+/// What holds for a pod and for a workload's template alike.
+pub(super) fn check(
+    object: &str,
+    facts: &PodFacts,
+    resolved: &Resolved,
+    unsupported: &[Unsupported],
+) -> Result<(), Refusal> {
+    let policy = || named(resolved);
+    if resolved.policy == Policy::Enforce
+        && let Some(field) = affinity::conflict(facts)
+    {
+        let remedy = "drop one of them: virtual nodes carry the label type=virtual-kubelet";
+        return Err(Refusal::Conflict { object: object.to_owned(), policy: policy(), field, remedy });
+    }
+    let nowhere_else = resolved.policy == Policy::Enforce || implicit::insists(facts, |_| None).is_some();
+    if nowhere_else && !unsupported.is_empty() {
+        let fields = unsupported.to_vec();
+        return Err(Refusal::Unsupported { object: object.to_owned(), policy: policy(), fields });
+    }
+    Ok(())
+}
+
+pub(super) fn named(resolved: &Resolved) -> String {
+    format!("policy {} ({})", resolved.policy.as_str(), resolved.source)
+}
+
+fn write_scheduling(
+    draft: &mut Draft,
+    facts: &PodFacts,
+    resolved: &Resolved,
+    unsupported: &[Unsupported],
+    warnings: &mut Vec<String>,
+) {
+    let withheld = !unsupported.is_empty() && resolved.policy != Policy::Off;
+    if withheld {
+        let why = sentences(unsupported);
+        warnings.push(format!("stays on real nodes, because the provider cannot run it: {why}"));
+    }
+    match resolved.policy {
+        _ if withheld => keep_off(draft, facts),
+        Policy::Off => keep_off(draft, facts),
+        Policy::Auto => open(draft, facts, resolved),
+        Policy::LocalPrefer => {
+            tolerations::open_provider(draft, facts, resolved.provider);
+            if tolerations::covers(facts, keys::TAINT_PREFER, TaintEffect::PreferNoSchedule) {
+                let text = "its own toleration covers burst.io/virtual-node:PreferNoSchedule, so the taint cannot \
+                            keep the preference for real nodes; name the taints you mean instead";
+                warnings.push(text.to_owned());
+            }
+        }
+        Policy::Enforce => {
+            open(draft, facts, resolved);
+            affinity::confine(draft, &[], facts);
+        }
+    }
+}
+
+fn open(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved) {
+    tolerations::open_provider(draft, facts, resolved.provider);
+    tolerations::accept_preference(draft, facts);
+}
+
+fn keep_off(draft: &mut Draft, facts: &PodFacts) {
+    if implicit::gets_in(facts) {
+        affinity::keep_off(draft, &[], facts);
+    }
+}
+
+/// Sees to it that a pod which may burst has a size to be billed by.
+fn size(
+    draft: &mut Draft,
+    facts: &PodFacts,
+    resolved: &Resolved,
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<(), Refusal> {
+    let default = settings.default_request.as_ref().filter(|_| !facts.asks_anything);
+    if let Some(default) = default {
+        set_on_first_container(draft, &["requests", "cpu"], &default.cpu);
+        set_on_first_container(draft, &["requests", "memory"], &default.memory);
+    }
+    let enforce = resolved.policy == Policy::Enforce;
+    if !enforce && !facts.asks_anything && default.is_none() {
+        let text = "no container has a request; a cloud instance would get the provider's smallest size";
+        warnings.push(text.to_owned());
+    }
+    let default_cpu = default.and_then(|d| Quantity::parse(&d.cpu).ok()).is_some_and(|q| q.nano() > 0);
+    if settings.cpu_required && enforce && !facts.asks_cpu && !default_cpu {
+        return Err(Refusal::NoCpu { object: facts.title(), policy: named(resolved) });
+    }
+    Ok(())
+}
+
+/// Asks for the marker: extended resources need request = limit.
+fn mark(draft: &mut Draft) {
+    set_on_first_container(draft, &["requests", keys::MARKER_RESOURCE], "1");
+    set_on_first_container(draft, &["limits", keys::MARKER_RESOURCE], "1");
+}
+
+fn set_on_first_container(draft: &mut Draft, place: &[&str], text: &str) {
+    let first = ["spec", "containers", "0"];
+    if draft.get(&first).is_some() {
+        draft.set(&[&first, &["resources"][..], place].concat(), json!(text));
+    }
+}
+
+/// Records policy and source. A pod that no label spoke about and on which nothing was written stays as it came,
+/// unless it carries a record that is not true.
+fn annotate(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved) {
+    let silent = resolved.policy == Policy::Off
+        && !resolved.source.is_label()
+        && draft.is_unchanged()
+        && !facts.annotations.contains_key(keys::RESOLVED_POLICY)
+        && !facts.annotations.contains_key(keys::POLICY_SOURCE);
+    if silent {
+        return;
+    }
+    let annotation = |key| ["metadata", "annotations", key];
+    draft.set(&annotation(keys::RESOLVED_POLICY), json!(resolved.policy.as_str()));
+    draft.set(&annotation(keys::POLICY_SOURCE), json!(resolved.source.to_string()));
+}

@@ -1,0 +1,41 @@
+//! The tolerations that open virtual nodes to a pod, added beside the user's own.
+//!
+//! A toleration of the user that names the same taint stays as narrow as it is: who tolerates one provider only has
+//! chosen that provider.
+
+use serde_json::{Value, json};
+
+use super::patch::Draft;
+use crate::{keys, node::TaintEffect, pod::PodFacts, selector::effect_name};
+
+/// Lets the pod past the provider taint; of one provider only, where the policy's own key says so.
+pub(super) fn open_provider(draft: &mut Draft, pod: &PodFacts, provider: Option<&str>) {
+    let effect = TaintEffect::NoSchedule;
+    if covers(pod, keys::TAINT_PROVIDER, effect) {
+        return;
+    }
+    let toleration = match provider {
+        None => exists(keys::TAINT_PROVIDER, effect),
+        Some(value) => json!({
+            "key": keys::TAINT_PROVIDER, "operator": "Equal", "value": value, "effect": effect_name(effect)
+        }),
+    };
+    draft.push(&["spec", "tolerations"], toleration);
+}
+
+/// Makes the scheduler's taint score blind to virtual nodes, so that the total score decides.
+pub(super) fn accept_preference(draft: &mut Draft, pod: &PodFacts) {
+    let effect = TaintEffect::PreferNoSchedule;
+    if !covers(pod, keys::TAINT_PREFER, effect) {
+        draft.push(&["spec", "tolerations"], exists(keys::TAINT_PREFER, effect));
+    }
+}
+
+/// Whether the pod already says something about the taint, by name or wholesale.
+pub(super) fn covers(pod: &PodFacts, key: &str, effect: TaintEffect) -> bool {
+    pod.tolerations.iter().any(|t| (t.key == key || t.is_blanket()) && t.has_effect(effect))
+}
+
+fn exists(key: &str, effect: TaintEffect) -> Value {
+    json!({ "key": key, "operator": "Exists", "effect": effect_name(effect) })
+}
