@@ -1,4 +1,4 @@
-//! `lab build` makes the tools; `lab run` starts a bare control plane with three real nodes and leaves it until Ctrl-C.
+//! `lab build` makes the tools; `lab run [NAME]` starts a bare control plane with three real nodes until Ctrl-C.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ async fn command() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some("run") => run().await,
-        _ => bail!("usage: lab build | lab run"),
+        _ => bail!("usage: lab build | lab run [NAME]"),
     }
 }
 
