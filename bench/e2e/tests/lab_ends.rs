@@ -20,6 +20,7 @@ fn start(name: &'static str) -> Result<Running> {
         .args(["run", name])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .context("starting the lab")?;
     let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
@@ -59,6 +60,14 @@ impl Running {
             ensure!(Instant::now() < deadline, "left behind after {signal}: {left:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // On a failed assertion the lab must not outlive the test.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
