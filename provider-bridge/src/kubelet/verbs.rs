@@ -1,0 +1,6 @@
+//! One file per verb of the kubelet port.
+
+pub(crate) mod container_logs;
+pub(crate) mod exec;
+pub(crate) mod pods;
+pub(crate) mod run;
