@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 struct Running {
     child: Child,
+    /// Held open: a closed pipe would end the lab at its next line.
+    _output: BufReader<ChildStdout>,
     kubeconfig: PathBuf,
     name: &'static str,
 }
@@ -23,11 +25,14 @@ fn start(name: &'static str) -> Result<Running> {
         .stderr(Stdio::null())
         .spawn()
         .context("starting the lab")?;
-    let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-    for line in lines {
-        if let Some(path) = line?.strip_prefix("export KUBECONFIG=") {
-            return Ok(Running { child, kubeconfig: path.into(), name });
+    let mut output = BufReader::new(child.stdout.take().context("its output")?);
+    let mut line = String::new();
+    while output.read_line(&mut line)? > 0 {
+        if let Some(path) = line.trim().strip_prefix("export KUBECONFIG=") {
+            let kubeconfig = path.into();
+            return Ok(Running { child, _output: output, kubeconfig, name });
         }
+        line.clear();
     }
     anyhow::bail!("the lab ended before it was up: {}", child.wait()?)
 }

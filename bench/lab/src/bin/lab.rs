@@ -32,7 +32,7 @@ async fn run() -> Result<ExitCode> {
         Entry::Inside(ports) => ports,
     };
     let lab = Lab::start(LabOptions {
-        name: "run".to_owned(),
+        name: std::env::args().nth(2).unwrap_or_else(|| "run".to_owned()),
         scheduler: SchedulerChoice::Stock,
         ..LabOptions::default()
     })
