@@ -3,14 +3,23 @@
 //! Objects are kept as compact JSON text without `managedFields` and parsed on demand: ten thousand of them must fit
 //! beside everything else. An object that cannot be read never stops the stream.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use kube::Client;
-use serde_json::Value;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
+use crate::guarded::{WATCH_SECONDS, guarded};
 use crate::slim::PodPhase;
 
 /// A pod bound to the node.
@@ -39,6 +48,43 @@ impl BoundPod {
     pub fn object(&self) -> Arc<Value> {
         Arc::new(serde_json::from_slice(&self.json).unwrap_or_default())
     }
+
+    /// Reads a Pod; none if it has no UID.
+    pub fn from_object(mut object: Value) -> Option<Self> {
+        let fields = object.as_object_mut()?;
+        fields.insert("apiVersion".to_owned(), "v1".into());
+        fields.insert("kind".to_owned(), "Pod".into());
+        let metadata = fields.get_mut("metadata")?.as_object_mut()?;
+        metadata.remove("managedFields");
+        let text = |key: &str| text(metadata, key);
+        let uid = text("uid");
+        if uid.is_empty() {
+            return None;
+        }
+        let pod = Self {
+            uid,
+            namespace: text("namespace"),
+            name: text("name"),
+            resource_version: text("resourceVersion"),
+            deletion_timestamp: deletion(metadata),
+            deletion_grace_seconds: metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64),
+            phase: PodPhase::parse(
+                object.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default(),
+            ),
+            json: Bytes::new(),
+        };
+        Some(Self { json: Bytes::from(serde_json::to_vec(&object).ok()?.into_boxed_slice()), ..pod })
+    }
+}
+
+fn text(metadata: &Map<String, Value>, key: &str) -> SmolStr {
+    metadata.get(key).and_then(Value::as_str).unwrap_or_default().into()
+}
+
+/// The deletion time; one that is set but unreadable still means that the pod is being deleted.
+fn deletion(metadata: &Map<String, Value>) -> Option<jiff::Timestamp> {
+    let value = metadata.get("deletionTimestamp").filter(|value| !value.is_null())?;
+    Some(value.as_str().and_then(|text| text.parse().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
 }
 
 /// What happened to the pods of the node.
@@ -56,7 +102,66 @@ pub enum PodEvent {
     Interrupted(String),
 }
 
-/// Watches the pods bound to `node`; never ends unless dropped.
-pub fn watch(client: Client, node: &str) -> BoxStream<'static, PodEvent> {
-    todo!()
+/// Watches the pods bound to `node`; never ends unless dropped. Must be called within a tokio runtime.
+pub fn watch(client: &Client, node: &str) -> BoxStream<'static, PodEvent> {
+    let api: Api<RawPod> = Api::all(guarded(client, Arc::new(|| {})));
+    let config = watcher::Config::default().timeout(WATCH_SECONDS).fields(&format!("spec.nodeName={node}"));
+    watcher(api, config).default_backoff().filter_map(|event| std::future::ready(translate(event))).boxed()
 }
+
+fn translate(event: watcher::Result<watcher::Event<RawPod>>) -> Option<PodEvent> {
+    Some(match event {
+        Ok(watcher::Event::Init) => PodEvent::Restarted,
+        Ok(watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) => PodEvent::Applied(pod.pod?),
+        Ok(watcher::Event::Delete(pod)) => PodEvent::Deleted(pod.pod?),
+        Ok(watcher::Event::InitDone) => PodEvent::Synced,
+        Err(error) => PodEvent::Interrupted(error.to_string()),
+    })
+}
+
+/// A Pod as the watch decodes it: any JSON will do.
+#[derive(Clone, Debug)]
+struct RawPod {
+    metadata: ObjectMeta,
+    pod: Option<BoundPod>,
+}
+
+impl<'de> Deserialize<'de> for RawPod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let object: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+        let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned);
+        let pod = BoundPod::from_object(object);
+        if pod.is_none() {
+            tracing::warn!("a pod without metadata.uid was skipped");
+        }
+        Ok(Self { metadata: ObjectMeta { resource_version: version, ..ObjectMeta::default() }, pod })
+    }
+}
+
+impl Resource for RawPod {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Pod::kind(&())
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        Pod::group(&())
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        Pod::version(&())
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        Pod::plural(&())
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests;

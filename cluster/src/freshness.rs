@@ -106,6 +106,13 @@ impl Freshness {
         self.write(|s| s.last_event = Some(now));
     }
 
+    pub(crate) fn has_listed(&self, source: Source) -> bool {
+        self.read(|s| match source {
+            Source::Nodes => s.nodes_synced,
+            Source::Pods => s.pods_synced,
+        })
+    }
+
     pub(crate) fn listed(&self, source: Source) {
         self.write(|s| match source {
             Source::Nodes => s.nodes_synced = true,

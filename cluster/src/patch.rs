@@ -1,13 +1,32 @@
 //! Writes, each guarded by the identity that it is meant for, each with a typed outcome.
 //!
 //! They never retry and never replace whole objects (fields newer than our types would be lost). Facts: the API
-//! conventions on preconditions; a patch that carries `metadata.uid` is refused with 409 when another object has the name.
+//! conventions on preconditions; the API server answers 422 (immutable `metadata.uid`) to a patch whose UID is another
+//! object's, and 409 to a delete whose precondition fails.
 
 use std::time::Duration;
 
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
 use kube::Client;
-use serde_json::Value;
+use kube::client::Body;
+use serde_json::{Value, json};
 use thiserror::Error;
+
+mod judge;
+
+use judge::judge;
+
+/// Longest wait for the answer to a write.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// When to send a write again that got no answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
+/// The answer's object is not read, so only its metadata is asked for.
+const ACCEPT: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
 /// How a write ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +38,7 @@ pub enum Outcome {
     /// Another object has the name (other UID), or it exists already (create).
     Conflict,
     /// Not now: overloaded, throttled, unreachable or in contention; the same write may be sent again after this time.
+    /// After a lost answer it may have been done: every write here is safe to repeat.
     Retry(Duration),
 }
 
@@ -28,9 +48,9 @@ pub enum Outcome {
 pub struct WriteError {
     /// What was tried.
     pub operation: &'static str,
-    /// On what, as `kind namespace/name`.
+    /// On what, for example `pod shop/web-7f`.
     pub object: String,
-    /// HTTP status.
+    /// HTTP status; 0 if no request could be made.
     pub code: u16,
     /// `Status.reason`.
     pub reason: String,
@@ -49,6 +69,16 @@ pub struct PodRef<'a> {
     pub uid: &'a str,
 }
 
+impl PodRef<'_> {
+    fn path(self) -> String {
+        format!("/api/v1/namespaces/{}/pods/{}", self.namespace, self.name)
+    }
+
+    fn words(self) -> String {
+        format!("pod {}/{}", self.namespace, self.name)
+    }
+}
+
 /// Result of a write.
 pub type Written = Result<Outcome, WriteError>;
 
@@ -57,15 +87,22 @@ pub type Written = Result<Outcome, WriteError>;
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn patch_pod_status(client: &Client, pod: PodRef<'_>, status: &Value) -> Written {
-    todo!()
+    let body = json!({"metadata": {"uid": pod.uid}, "status": status});
+    let path = format!("{}/status", pod.path());
+    send(client, Write::patch("patch status of", pod.words(), path, body)).await
 }
 
-/// Strategic-merge patch of exactly this pod's metadata (annotations, labels); `metadata` must not name a UID.
+/// Strategic-merge patch of exactly this pod's labels and annotations: `metadata` is an object with `labels` and/or
+/// `annotations`.
 ///
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn patch_pod_metadata(client: &Client, pod: PodRef<'_>, metadata: &Value) -> Written {
-    todo!()
+    let mut metadata = metadata.clone();
+    if let Some(fields) = metadata.as_object_mut() {
+        fields.insert("uid".to_owned(), json!(pod.uid));
+    }
+    send(client, Write::patch("patch", pod.words(), pod.path(), json!({"metadata": metadata}))).await
 }
 
 /// Removes exactly this pod at once (grace 0): only when nothing of it runs any more.
@@ -73,7 +110,30 @@ pub async fn patch_pod_metadata(client: &Client, pod: PodRef<'_>, metadata: &Val
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn delete_pod_now(client: &Client, pod: PodRef<'_>) -> Written {
-    todo!()
+    let body = delete_options(pod, Some(0));
+    send(client, Write::new(Method::DELETE, "delete", pod.words(), pod.path(), body)).await
+}
+
+/// Evicts exactly this pod, gracefully and within its disruption budgets (`Retry` while they forbid it).
+///
+/// # Errors
+/// [`WriteError`] when refused for good.
+pub async fn evict_pod(client: &Client, pod: PodRef<'_>) -> Written {
+    let body = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": pod.name, "namespace": pod.namespace},
+        "deleteOptions": delete_options(pod, None),
+    });
+    let path = format!("{}/eviction", pod.path());
+    send(client, Write::new(Method::POST, "evict", pod.words(), path, body)).await
+}
+
+fn delete_options(pod: PodRef<'_>, grace_seconds: Option<u32>) -> Value {
+    let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": pod.uid}});
+    if let (Some(grace), Some(options)) = (grace_seconds, options.as_object_mut()) {
+        options.insert("gracePeriodSeconds".to_owned(), json!(grace));
+    }
+    options
 }
 
 /// Creates a node from a complete object; `Conflict` if it exists.
@@ -81,15 +141,21 @@ pub async fn delete_pod_now(client: &Client, pod: PodRef<'_>) -> Written {
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn create_node(client: &Client, node: &Value) -> Written {
-    todo!()
+    let name = node.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let words = format!("node {name}");
+    send(client, Write::new(Method::POST, "create", words, "/api/v1/nodes".to_owned(), node.clone())).await
 }
 
-/// Strategic-merge patch of a node's metadata and spec.
+/// Strategic-merge patch of a node's metadata and spec. The list `spec.taints` is replaced as a whole.
 ///
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn patch_node(client: &Client, name: &str, patch: &Value) -> Written {
-    todo!()
+    send(
+        client,
+        Write::patch("patch", format!("node {name}"), format!("/api/v1/nodes/{name}"), patch.clone()),
+    )
+    .await
 }
 
 /// Strategic-merge patch of a node's status; `status` is the patch of the status alone.
@@ -97,7 +163,18 @@ pub async fn patch_node(client: &Client, name: &str, patch: &Value) -> Written {
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn patch_node_status(client: &Client, name: &str, status: &Value) -> Written {
-    todo!()
+    let path = format!("/api/v1/nodes/{name}/status");
+    send(client, Write::patch("patch status of", format!("node {name}"), path, json!({"status": status})))
+        .await
+}
+
+/// Deletes a node.
+///
+/// # Errors
+/// [`WriteError`] when refused for good.
+pub async fn delete_node(client: &Client, name: &str) -> Written {
+    let path = format!("/api/v1/nodes/{name}");
+    send(client, Write::new(Method::DELETE, "delete", format!("node {name}"), path, json!({}))).await
 }
 
 /// Sets one label of a namespace.
@@ -105,5 +182,74 @@ pub async fn patch_node_status(client: &Client, name: &str, status: &Value) -> W
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn label_namespace(client: &Client, name: &str, key: &str, value: &str) -> Written {
-    todo!()
+    let path = format!("/api/v1/namespaces/{name}");
+    let body = json!({"metadata": {"labels": {key: value}}});
+    send(client, Write::patch("label", format!("namespace {name}"), path, body)).await
 }
+
+/// One write request.
+pub(crate) struct Write {
+    method: Method,
+    operation: &'static str,
+    object: String,
+    path: String,
+    content_type: &'static str,
+    body: Value,
+}
+
+impl Write {
+    pub(crate) const fn new(
+        method: Method,
+        operation: &'static str,
+        object: String,
+        path: String,
+        body: Value,
+    ) -> Self {
+        Self { method, operation, object, path, content_type: "application/json", body }
+    }
+
+    pub(crate) const fn patch(operation: &'static str, object: String, path: String, body: Value) -> Self {
+        Self { method: Method::PATCH, operation, object, path, content_type: STRATEGIC, body }
+    }
+
+    fn refused(&self, code: u16, reason: &str, message: &str) -> WriteError {
+        let (reason, message) = (reason.to_owned(), message.to_owned());
+        WriteError { operation: self.operation, object: self.object.clone(), code, reason, message }
+    }
+}
+
+/// Sends a write and judges the answer.
+pub(crate) async fn send(client: &Client, write: Write) -> Written {
+    let request = Request::builder()
+        .method(write.method.clone())
+        .uri(&write.path)
+        .header("content-type", write.content_type)
+        .header("accept", ACCEPT)
+        .body(Body::from(write.body.to_string().into_bytes()));
+    let request = request.map_err(|error| write.refused(0, "BadRequest", &error.to_string()))?;
+    match tokio::time::timeout(ANSWER, exchange(client, request)).await {
+        Ok(Ok((status, body))) => {
+            let create = write.method == Method::POST;
+            judge(status.as_u16(), &body, create)
+                .map_err(|why| write.refused(status.as_u16(), &why.reason, &why.message))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(operation = write.operation, object = write.object, %error, "a write got no answer");
+            Ok(Outcome::Retry(AGAIN))
+        }
+        Err(_) => Ok(Outcome::Retry(AGAIN)),
+    }
+}
+
+/// Reads the answer completely, so that the connection can be used again.
+async fn exchange(
+    client: &Client,
+    request: Request<Body>,
+) -> Result<(StatusCode, bytes::Bytes), kube::Error> {
+    let response = client.send(request).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests;
