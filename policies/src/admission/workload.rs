@@ -3,6 +3,8 @@
 //! Deployment, StatefulSet, ReplicaSet, Job, CronJob and DaemonSet. Only a DaemonSet is ever changed: its controller
 //! judges the template, so a pod-level change would leave a Pending pod per virtual node and stall rollouts.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Admission, DAEMON_REMEDY, Refusal, affinity, patch::Draft, pod};
@@ -10,20 +12,39 @@ use crate::{
     pod::PodFacts,
     policy::Policy,
     resolve::{
-        Owner, Resolved, Source, Voices,
+        Owner, ResolveError, Resolved, Source, Voices,
         implicit::{self, names_our_taint},
-        labels::{self, Scope},
+        labels::{self, Said, Scope},
         resolve,
     },
     support::Unsupported,
 };
 
+type Labels = BTreeMap<String, String>;
+
+/// Labels that the workload gives to itself or to what it makes.
+struct OwnLabels<'a> {
+    kind: &'static str,
+    name: &'a str,
+    labels: Labels,
+}
+
+impl OwnLabels<'_> {
+    const fn owner(&self) -> Owner<'_> {
+        Owner { kind: self.kind, name: self.name, labels: &self.labels }
+    }
+
+    fn said(&self) -> Result<Option<Said>, ResolveError> {
+        labels::read(Scope::Workload, &format!("{}/{}", self.kind, self.name), &self.labels)
+    }
+}
+
 /// A workload's parts.
 struct Workload<'a> {
     kind: &'a str,
     title: String,
-    name: &'a str,
-    labels: std::collections::BTreeMap<String, String>,
+    /// The objects whose labels count for its pods, nearest first: a CronJob's Jobs get the job template's labels.
+    owners: Vec<OwnLabels<'a>>,
     /// Path of the pod template.
     root: &'static [&'static str],
     template: PodFacts,
@@ -64,35 +85,47 @@ fn judge(object: &Value, old: Option<&Value>, unsupported: &[Unsupported]) -> Re
 
 fn read(object: &Value) -> Result<Option<Workload<'_>>, Refusal> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (kind, name) = (text("/kind"), text("/metadata/name"));
-    let root: &[&str] = match kind {
-        "Deployment" | "StatefulSet" | "ReplicaSet" | "Job" | "DaemonSet" => &["spec", "template"],
-        "CronJob" => &["spec", "jobTemplate", "spec", "template"],
+    let (kind, root): (&str, &[&str]) = match text("/kind") {
+        "Deployment" => ("Deployment", &["spec", "template"]),
+        "StatefulSet" => ("StatefulSet", &["spec", "template"]),
+        "ReplicaSet" => ("ReplicaSet", &["spec", "template"]),
+        "DaemonSet" => ("DaemonSet", &["spec", "template"]),
+        "Job" => ("Job", &["spec", "template"]),
+        "CronJob" => ("CronJob", &["spec", "jobTemplate", "spec", "template"]),
         _ => return Ok(None),
     };
+    let name = text("/metadata/name");
     let title = format!("{kind}/{name}");
     let facts = |what: String, value: &Value| match value {
         Value::Null => Ok(PodFacts::default()),
         value => PodFacts::from_value(value).map_err(|error| Refusal::Unreadable { object: what, error }),
     };
-    let metadata = serde_json::json!({ "metadata": object.get("metadata") });
-    let labels = facts(title.clone(), &metadata)?.labels;
+    let labels_of = |object: &Value| {
+        let metadata = serde_json::json!({ "metadata": object.get("metadata") });
+        facts(title.clone(), &metadata).map(|facts| facts.labels)
+    };
+    let mut owners = vec![OwnLabels { kind, name, labels: labels_of(object)? }];
+    if let Some(job) = object.pointer("/spec/jobTemplate") {
+        owners.insert(0, OwnLabels { kind: "job template of CronJob", name, labels: labels_of(job)? });
+    }
     let template = object.pointer(&format!("/{}", root.join("/"))).unwrap_or(&Value::Null);
     let template_title = format!("template of {title}");
     let template = facts(format!("pod {template_title}"), template)?;
     let template = PodFacts { name: template_title, namespace: String::new(), ..template };
-    Ok(Some(Workload { kind, title, name, labels, root, template }))
+    Ok(Some(Workload { kind, title, owners, root, template }))
 }
 
 /// The policy that the workload's pods would get from the template and the workload itself.
 fn policy(workload: &Workload<'_>) -> Result<Resolved, Refusal> {
     // The template's labels win, but the workload's own have to make sense too.
-    labels::read(Scope::Workload, &workload.title, &workload.labels)?;
-    let owner = Owner { kind: workload.kind, name: workload.name, labels: &workload.labels };
+    for own in &workload.owners {
+        own.said()?;
+    }
+    let owners: Vec<_> = workload.owners.iter().map(OwnLabels::owner).collect();
     Ok(resolve(&Voices {
         pod: &workload.template,
-        owners: &[owner],
-        namespace: &std::collections::BTreeMap::new(),
+        owners: &owners,
+        namespace: &Labels::new(),
         default: Policy::Off,
         class_of: &|_| None,
     })?)
@@ -100,7 +133,7 @@ fn policy(workload: &Workload<'_>) -> Result<Resolved, Refusal> {
 
 fn warnings(workload: &Workload<'_>, resolved: &Resolved, unsupported: &[Unsupported]) -> Vec<String> {
     let mut warnings = vec![];
-    let own = labels::read(Scope::Workload, &workload.title, &workload.labels).ok().flatten();
+    let own = workload.owners.iter().find_map(|own| own.said().ok().flatten());
     if let (Some(own), Source::PodLabel(key)) = (own, &resolved.source)
         && own.policy != resolved.policy
     {

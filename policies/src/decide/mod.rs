@@ -123,10 +123,11 @@ pub fn decide_with<'n>(
 }
 
 fn verdict<'n>(pod: &PodFacts, policy: Policy, node: &'n NodeRow, judge: Judge<'_>) -> NodeVerdict<'n> {
-    let provider = || if node.class == NodeClass::Virtual { judge(node) } else { None };
+    let asked = node.class == NodeClass::Virtual && policy != Policy::Off;
+    let objection = if asked { judge(node) } else { None };
     // What the provider can never do comes first: "short of cpu" would promise that waiting helps.
-    let permanent = provider().filter(|r| r.is_permanent() && policy != Policy::Off);
-    let obstacle = permanent.or_else(|| feasible::obstacle(pod, policy, node)).or_else(provider);
+    let permanent = objection.filter(|reason| reason.is_permanent());
+    let obstacle = permanent.or_else(|| feasible::obstacle(pod, policy, node)).or(objection);
     NodeVerdict { node, obstacle }
 }
 
