@@ -177,6 +177,9 @@ fn enforce_adds_a_term_or_a_requirement_to_every_term() {
     assert!(after["spec"]["containers"][0]["resources"]["limits"].is_null());
 
     let zone = json!({"key": "zone", "operator": "In", "values": ["a"]});
+    let half = json!([{"matchExpressions": [on_virtual("In")]}, {"matchExpressions": [zone]}]);
+    let (after, _) = admitted(&World::default(), &pod(burst("enforce"), with_terms(half)));
+    assert_eq!(terms(&after)[1], json!({"matchExpressions": [zone, on_virtual("In")]}));
     let name = json!({"key": "metadata.name", "operator": "In", "values": ["burst-cci"]});
     let own = json!([
         {"matchExpressions": [zone]},

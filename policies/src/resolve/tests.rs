@@ -143,6 +143,20 @@ fn pods_that_choose_by_themselves() {
     );
     check(&spec(terms("In", &["virtual-kubelet", "other"])), Policy::Off, "cluster default");
     check(&spec(terms("Exists", &[])), Policy::Off, "cluster default");
+    let two = |second: Value| {
+        let mut spec = terms("In", &["virtual-kubelet"]);
+        let required =
+            "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/1";
+        json_patch::patch(
+            &mut spec,
+            &serde_json::from_value(json!([{"op": "add", "path": required, "value": second}])).unwrap(),
+        )
+        .unwrap();
+        spec
+    };
+    let zone = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]});
+    check(&spec(two(zone)), Policy::Off, "cluster default");
+    check(&spec(two(json!({}))), Policy::Enforce, "node affinity type In [virtual-kubelet]");
     let toleration = |t: Value| spec(json!({"tolerations": [t]}));
     let named = "toleration virtual-kubelet.io/provider";
     check(
