@@ -80,7 +80,7 @@ pub struct ClusterWatch;
 
 impl ClusterWatch {
     /// Starts the watch as a tracked task that ends with `cancel`. Must be called within a tokio runtime.
-    pub fn start(client: &Client, cancel: CancellationToken, tracker: &TaskTracker) -> ClusterHandle {
+    pub fn start(client: Client, cancel: CancellationToken, tracker: &TaskTracker) -> ClusterHandle {
         let (sender, synced) = watch::channel(false);
         let handle = ClusterHandle {
             snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::default())),
@@ -95,7 +95,6 @@ impl ClusterWatch {
             waiting: 0,
             publish_at: None,
         };
-        let client = client.clone();
         tracker.spawn(async move { cancel.run_until_cancelled(writer.run(&client)).await });
         handle
     }

@@ -28,7 +28,7 @@ struct Watched {
 impl Watched {
     fn start(api: &FakeApi) -> Self {
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let handle = ClusterWatch::start(&api.client(), cancel.clone(), &tracker);
+        let handle = ClusterWatch::start(api.client(), cancel.clone(), &tracker);
         Self { api: api.clone(), handle, cancel, tracker }
     }
 
