@@ -147,11 +147,9 @@ fn pods_that_choose_by_themselves() {
         let mut spec = terms("In", &["virtual-kubelet"]);
         let required =
             "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/1";
-        json_patch::patch(
-            &mut spec,
-            &serde_json::from_value(json!([{"op": "add", "path": required, "value": second}])).unwrap(),
-        )
-        .unwrap();
+        let add = json!([{"op": "add", "path": required, "value": second}]);
+        let patch: json_patch::Patch = serde_json::from_value(add).unwrap();
+        json_patch::patch(&mut spec, &patch).unwrap();
         spec
     };
     let zone = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]});
