@@ -12,9 +12,14 @@ use serde_json::Value;
 
 use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
+pub mod cci;
 mod error;
 
 pub use error::CloudError;
+
+/// Pod condition type with which a provider says that the cloud accepted an instance but has not found room for it yet
+/// (status `False`, the cloud's own reason and message). The local `PodScheduled` stays true.
+pub const CONDITION_CLOUD_SCHEDULED: &str = "burst.io/CloudScheduled";
 
 /// The one identity of a pod, with the words people use for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +82,11 @@ pub trait Resolve: Send + Sync {
     async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError>;
     /// Services of the pod's namespace and `default/kubernetes`, as JSON, for service environment variables.
     async fn services(&self, namespace: &str) -> Result<Vec<Value>, CloudError>;
+    /// Something to tell the pod's owner as a Warning event: `reason` is one of the event reasons of virtual-kubelet
+    /// (`MandatoryConfigMapNotFound`, `OptionalSecretKeyNotFound`, `InvalidEnvironmentVariableNames`, …).
+    fn notice(&self, reason: &'static str, message: &str) {
+        tracing::debug!(reason, message, "notice without a listener");
+    }
 }
 
 /// What a provider offers beyond the minimum.

@@ -1,0 +1,326 @@
+//! What an answer of CCI (or of the API gateway before it) means: one pure function, one table of cases.
+//!
+//! Facts: Huawei's CCI error code list, the Kubernetes `Status` object, the API gateway's error body. Texts are for
+//! users and never repeat what was sent.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+
+use crate::cloud::CloudError;
+
+use super::operation::Operation;
+
+/// How long to wait when the cloud throttles without saying how long.
+const DEFAULT_THROTTLE: Duration = Duration::from_secs(2);
+
+/// The gateway accepts signatures whose date is at most this far from its own clock.
+const TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(15);
+
+/// Longest text taken over from the cloud, in characters.
+const MESSAGE_LIMIT: usize = 600;
+
+/// An answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// An object of that name exists: look whose it is.
+    AlreadyExists(String),
+    /// A precondition (UID, resource version) does not hold.
+    Conflict(String),
+    /// The list or watch position is too old (410): begin again with a list.
+    Expired(String),
+    /// The answer never came or makes no sense: what was asked may have happened.
+    Unknown(String),
+    /// Everything else, already a decision.
+    Cloud(CloudError),
+}
+
+impl From<Refusal> for CloudError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::AlreadyExists(text)
+            | Refusal::Conflict(text)
+            | Refusal::Expired(text)
+            | Refusal::Unknown(text) => Self::Retryable(text),
+            Refusal::Cloud(error) => error,
+        }
+    }
+}
+
+/// Error bodies of CCI (`Status` with `errorCode`) and of the gateway (`error_code`, `error_msg`), read leniently.
+#[derive(Debug, Default, Deserialize)]
+struct Fault {
+    #[serde(default, rename = "errorCode", alias = "error_code")]
+    code: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default, alias = "error_msg")]
+    message: Option<String>,
+    #[serde(default)]
+    details: Option<FaultDetails>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct FaultDetails {
+    #[serde(default, rename = "retryAfterSeconds")]
+    retry_after_seconds: Option<u64>,
+}
+
+/// Decides what a non-success answer means. `sent_at` is our clock when the request was signed.
+pub(super) fn classify(
+    operation: &Operation,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    sent_at: Timestamp,
+) -> Refusal {
+    let fault: Fault = serde_json::from_slice(body).unwrap_or_default();
+    let code = fault.code.as_deref().unwrap_or_default();
+    let text = describe(operation, status, &fault);
+    if status == StatusCode::TOO_MANY_REQUESTS || code == "APIGW.0308" {
+        let after = retry_after(headers, &fault, sent_at).unwrap_or(DEFAULT_THROTTLE);
+        return Refusal::Cloud(CloudError::Throttled { message: text, after });
+    }
+    by_code(code, &text, headers, sent_at).unwrap_or_else(|| by_status(operation, status, &fault, text, headers, sent_at))
+}
+
+/// Codes that mean the same whatever the HTTP status is.
+fn by_code(code: &str, text: &str, headers: &HeaderMap, sent_at: Timestamp) -> Option<Refusal> {
+    let text = text.to_owned();
+    let error = match code {
+        "CCI.02.400116" => CloudError::Capacity(text),
+        "CCI.02.400106" => CloudError::Account(format!("{text}; the quota of namespaces is used up")),
+        "CCI.01.401102" | "CCI.01.404101" => CloudError::Account(format!(
+            "{text}; CCI is not authorised in this account: grant it once in the CCI console"
+        )),
+        "CCI.01.403009" => CloudError::Account(format!("{text}; the account is in arrears")),
+        "CCI.01.403010" => CloudError::Account(format!("{text}; the account is frozen")),
+        "CCI.01.403101" | "CCI.01.403102" | "CCI.02.404101" | "CCI.02.404102" | "CCI.02.404103" => {
+            CloudError::Account(text)
+        }
+        "CCI.01.400103" | "CCI.03.400001" | "APIGW.0301" | "APIGW.0303" | "APIGW.0304" | "APIGW.0305" => {
+            CloudError::Auth(with_skew(text, headers, sent_at))
+        }
+        "CCI.02.409101" => return Some(Refusal::AlreadyExists(text)),
+        _ => return None,
+    };
+    Some(Refusal::Cloud(error))
+}
+
+fn by_status(
+    operation: &Operation,
+    status: StatusCode,
+    fault: &Fault,
+    text: String,
+    headers: &HeaderMap,
+    sent_at: Timestamp,
+) -> Refusal {
+    let message = fault.message.as_deref().unwrap_or_default();
+    let error = match status.as_u16() {
+        401 => CloudError::Auth(with_skew(text, headers, sent_at)),
+        403 if message.contains("exceeded quota") => CloudError::Capacity(text),
+        403 if message.contains("being terminated") => CloudError::Retryable(text),
+        403 => CloudError::Auth(with_skew(text, headers, sent_at)),
+        404 if operation.verb.needs_namespace() => {
+            CloudError::Account(format!("{text}; the CCI namespace is missing and will be made again"))
+        }
+        404 => CloudError::Gone(text),
+        409 if fault.reason.as_deref() == Some("AlreadyExists") => return Refusal::AlreadyExists(text),
+        409 => return Refusal::Conflict(text),
+        410 => return Refusal::Expired(text),
+        408 | 425 => return Refusal::Unknown(text),
+        400..=499 => CloudError::Invalid(text),
+        _ => return Refusal::Unknown(text),
+    };
+    Refusal::Cloud(error)
+}
+
+fn describe(operation: &Operation, status: StatusCode, fault: &Fault) -> String {
+    let said = fault.message.as_deref().or(fault.reason.as_deref()).filter(|said| !said.is_empty());
+    let said: String = said
+        .unwrap_or("the answer has no readable error body")
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MESSAGE_LIMIT)
+        .collect();
+    match fault.code.as_deref() {
+        Some(code) => format!("{operation}: {said} (HTTP {}, {code})", status.as_u16()),
+        None => format!("{operation}: {said} (HTTP {})", status.as_u16()),
+    }
+}
+
+fn retry_after(headers: &HeaderMap, fault: &Fault, now: Timestamp) -> Option<Duration> {
+    let from_header = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| {
+        value.trim().parse().ok().map(Duration::from_secs).or_else(|| {
+            let at = http_date(value)?;
+            Duration::try_from(at.duration_since(now)).ok()
+        })
+    });
+    from_header.or_else(|| fault.details.as_ref()?.retry_after_seconds.map(Duration::from_secs))
+}
+
+/// Adds what the answer's `Date` says about our clock, if it explains the refusal.
+fn with_skew(text: String, headers: &HeaderMap, sent_at: Timestamp) -> String {
+    let cloud = headers.get(header::DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
+    let Some(skew) = cloud.map(|cloud| sent_at.duration_since(cloud)) else { return text };
+    if skew.abs() < TOLERATED_SKEW {
+        return text;
+    }
+    let direction = if skew.is_negative() { "behind" } else { "ahead of" };
+    format!(
+        "{text}; the clock here is {} min {direction} the cloud's (15 min are tolerated): synchronise it",
+        skew.abs().as_mins()
+    )
+}
+
+fn http_date(value: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(value.trim()).ok().map(|at| at.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::operation::Verb;
+    use super::*;
+
+    const SENT: &str = "2026-01-02T03:04:05Z";
+
+    /// Name of the variant, so that a table of cases stays readable.
+    fn kind(refusal: &Refusal) -> &'static str {
+        match refusal {
+            Refusal::AlreadyExists(_) => "AlreadyExists",
+            Refusal::Conflict(_) => "Conflict",
+            Refusal::Expired(_) => "Expired",
+            Refusal::Unknown(_) => "Unknown",
+            Refusal::Cloud(CloudError::Retryable(_)) => "Retryable",
+            Refusal::Cloud(CloudError::Throttled { .. }) => "Throttled",
+            Refusal::Cloud(CloudError::Capacity(_)) => "Capacity",
+            Refusal::Cloud(CloudError::Invalid(_)) => "Invalid",
+            Refusal::Cloud(CloudError::Auth(_)) => "Auth",
+            Refusal::Cloud(CloudError::Account(_)) => "Account",
+            Refusal::Cloud(CloudError::Gone(_)) => "Gone",
+        }
+    }
+
+    fn ask(verb: Verb, status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Refusal {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        let operation = Operation::new(verb, "web-1");
+        classify(&operation, StatusCode::from_u16(status).unwrap(), &map, body.as_bytes(), SENT.parse().unwrap())
+    }
+
+    fn status_body(code: u16, reason: &str, message: &str, error_code: &str) -> String {
+        serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": reason, "code": code, "errorCode": error_code})
+        .to_string()
+    }
+
+    #[test]
+    fn the_published_codes() {
+        let cases = [
+            (400, "BadRequest", "CCI.01.400101", "Invalid"),
+            (400, "BadRequest", "CCI.01.400103", "Auth"),
+            (400, "BadRequest", "CCI.03.400001", "Auth"),
+            (400, "BadRequest", "CCI.01.400201", "Invalid"),
+            (400, "BadRequest", "CCI.01.400301", "Invalid"),
+            (400, "BadRequest", "CCI.02.400109", "Invalid"),
+            (400, "BadRequest", "CCI.02.400106", "Account"),
+            (400, "NoAllocatedCluster", "CCI.02.400116", "Capacity"),
+            (401, "Unauthorized", "", "Auth"),
+            (401, "Unauthorized", "CCI.01.401102", "Account"),
+            (403, "Forbidden", "CCI.01.403009", "Account"),
+            (403, "Forbidden", "CCI.01.403010", "Account"),
+            (403, "Forbidden", "CCI.01.403101", "Account"),
+            (403, "Forbidden", "CCI.01.403104", "Auth"),
+            (403, "Forbidden", "CCI.01.403114", "Auth"),
+            (404, "NotFound", "", "Gone"),
+            (404, "NotFound", "CCI.01.404101", "Account"),
+            (404, "NotFound", "CCI.02.404102", "Account"),
+            (409, "AlreadyExists", "", "AlreadyExists"),
+            (409, "Conflict", "", "Conflict"),
+            (409, "Conflict", "CCI.02.409101", "AlreadyExists"),
+            (410, "Expired", "", "Expired"),
+            (415, "UnsupportedMediaType", "", "Invalid"),
+            (422, "Invalid", "", "Invalid"),
+            (429, "TooManyRequests", "", "Throttled"),
+            (500, "InternalError", "CCI.01.500101", "Unknown"),
+            (503, "ServiceUnavailable", "", "Unknown"),
+            (504, "ServerTimeout", "CCI.03.504001", "Unknown"),
+        ];
+        for (status, reason, code, expected) in cases {
+            let refusal = ask(Verb::ReadPod, status, &[], &status_body(status, reason, "said so", code));
+            assert_eq!(kind(&refusal), expected, "{status} {reason} {code}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_and_bodies_that_are_not_json() {
+        let cases = [
+            (401, r#"{"error_msg":"Incorrect IAM authentication information","error_code":"APIGW.0301"}"#, "Auth"),
+            (400, r#"{"error_msg":"signature","error_code":"APIGW.0303"}"#, "Auth"),
+            (429, r#"{"error_msg":"throttled","error_code":"APIGW.0308"}"#, "Throttled"),
+            (403, r#"{"error_msg":"throttled","error_code":"APIGW.0308"}"#, "Throttled"),
+            (404, r#"{"error_msg":"API not found","error_code":"APIGW.0101"}"#, "Gone"),
+            (502, "<html>bad gateway</html>", "Unknown"),
+            (200, "not json", "Unknown"),
+            (302, "", "Unknown"),
+            (403, "", "Auth"),
+            (400, "\u{1}\u{2}", "Invalid"),
+            (408, "", "Unknown"),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(kind(&ask(Verb::ReadPod, status, &[], body)), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_operation_decides_what_not_found_and_forbidden_mean() {
+        let not_found = status_body(404, "NotFound", "namespaces \"x\" not found", "");
+        assert_eq!(kind(&ask(Verb::CreatePod, 404, &[], &not_found)), "Account");
+        assert_eq!(kind(&ask(Verb::DeletePod, 404, &[], &not_found)), "Gone");
+        let quota = status_body(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: pods", "");
+        assert_eq!(kind(&ask(Verb::CreatePod, 403, &[], &quota)), "Capacity");
+        let ending = status_body(403, "Forbidden", "unable to create in namespace: it is being terminated", "");
+        assert_eq!(kind(&ask(Verb::CreatePod, 403, &[], &ending)), "Retryable");
+    }
+
+    #[test]
+    fn how_long_to_wait() {
+        let cases: [(&[(&'static str, &'static str)], &str, u64); 4] = [
+            (&[("retry-after", "7")], "", 7),
+            (&[("retry-after", "Fri, 02 Jan 2026 03:05:05 GMT")], "", 60),
+            (&[], r#"{"details":{"retryAfterSeconds":3}}"#, 3),
+            (&[], "", 2),
+        ];
+        for (headers, body, seconds) in cases {
+            match ask(Verb::ListPods, 429, headers, body) {
+                Refusal::Cloud(CloudError::Throttled { after, .. }) => assert_eq!(after.as_secs(), seconds),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_named() {
+        let text = |date| CloudError::from(ask(Verb::ListPods, 401, &[("date", date)], "")).to_string();
+        assert!(text("Fri, 02 Jan 2026 02:24:05 GMT").contains("40 min ahead of the cloud's"));
+        assert!(text("Fri, 02 Jan 2026 04:04:05 GMT").contains("60 min behind the cloud's"));
+        assert!(!text("Fri, 02 Jan 2026 03:00:05 GMT").contains("clock"));
+        assert!(!text("yesterday").contains("clock"));
+    }
+
+    #[test]
+    fn texts_name_the_call_the_object_and_the_code() {
+        let body = status_body(422, "Invalid", "spec.containers[0]: bad\nsize", "CCI.01.422001");
+        let text = CloudError::from(ask(Verb::CreatePod, 422, &[], &body)).to_string();
+        assert_eq!(
+            text,
+            "the cloud refuses this pod: create CCI pod web-1: spec.containers[0]: bad size (HTTP 422, CCI.01.422001)"
+        );
+        let long = status_body(422, "Invalid", &"x".repeat(10_000), "");
+        assert!(CloudError::from(ask(Verb::CreatePod, 422, &[], &long)).to_string().len() < 800);
+    }
+}

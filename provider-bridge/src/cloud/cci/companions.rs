@@ -1,0 +1,99 @@
+//! The objects that live and die with an instance on CCI's side: created before it, deleted after it is gone.
+//!
+//! They cost nothing and hold what the pod may read anyway; still none is left behind: an instance names its own in an
+//! annotation, and a sweep after a complete list finds those whose instance never came or is gone.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cloud::CloudError;
+
+use super::api::Api;
+use super::classify::Refusal;
+use super::client::Call;
+use super::forge::Copied;
+use super::operation::{Operation, Verb};
+use super::wire::Named;
+
+/// A copy without an instance is left alone this long: its instance may be about to be created.
+const SWEEP_AGE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often a sweep is made at most.
+pub(super) const SWEEP_EVERY: Duration = Duration::from_mins(10);
+
+/// Creates what an instance refers to. One that exists is the right one: its name carries its content's hash.
+pub(super) async fn create(api: &Api, copies: &[Copied]) -> Result<(), CloudError> {
+    for copy in copies {
+        let operation = Operation::new(Verb::CreateCopy, format!("{}/{}", copy.plural, copy.name));
+        let call = Call::new(operation, Method::POST, api.collection(copy.plural)).json(&copy.object);
+        match api.client.accept(&call).await {
+            Ok(()) | Err(Refusal::AlreadyExists(_)) => {}
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the named copies (`plural/name`); what fails is left to the sweep.
+pub(super) async fn delete(api: &Api, copies: &[String]) {
+    for copy in copies {
+        let Some((plural @ ("configmaps" | "secrets"), name)) = copy.split_once('/') else { continue };
+        let path = format!("{}/{name}", api.collection(plural));
+        let call = Call::new(Operation::new(Verb::DeleteCopy, copy.as_str()), Method::DELETE, path);
+        match api.client.accept(&call).await {
+            Ok(()) | Err(Refusal::Cloud(CloudError::Gone(_))) => {}
+            Err(refusal) => tracing::debug!(error = %CloudError::from(refusal), "left to the sweep"),
+        }
+    }
+}
+
+/// Deletes copies whose pod has no instance; `alive` are the pod UIDs of a complete list taken before.
+pub(super) async fn sweep(api: &Api, alive: &HashSet<String>, now: Timestamp) -> Result<(), CloudError> {
+    for plural in ["configmaps", "secrets"] {
+        let operation = Operation::new(Verb::ListCopies, &api.namespace);
+        let (found, _) = api.list::<Named>(&operation, &api.collection(plural)).await?;
+        let orphans: Vec<String> = found
+            .iter()
+            .filter(|object| is_orphan(object, alive, now))
+            .map(|object| format!("{plural}/{}", object.metadata.name))
+            .collect();
+        delete(api, &orphans).await;
+    }
+    Ok(())
+}
+
+fn is_orphan(object: &Named, alive: &HashSet<String>, now: Timestamp) -> bool {
+    let meta = &object.metadata;
+    let created = meta.creation_timestamp.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+    let old = created.is_some_and(|created| now.duration_since(created) > SWEEP_AGE);
+    old && !meta.labels.pod_uid.is_empty() && !alive.contains(&meta.labels.pod_uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::keys::tag;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_old_tagged_copies_without_an_instance_are_orphans() {
+        let now: Timestamp = "2026-01-02T04:00:00Z".parse().unwrap();
+        let alive = HashSet::from(["alive".to_owned()]);
+        let cases = [
+            ("dead", "2026-01-02T03:00:00Z", true),
+            ("dead", "2026-01-02T03:55:00Z", false),
+            ("dead", "nonsense", false),
+            ("alive", "2026-01-02T03:00:00Z", false),
+            ("", "2026-01-02T03:00:00Z", false),
+        ];
+        for (uid, created, expected) in cases {
+            let object = json!({"metadata": {"name": "x", "creationTimestamp": created, "labels": {tag::POD_UID: uid}}});
+            let object: Named = serde_json::from_value(object).unwrap();
+            assert_eq!(is_orphan(&object, &alive, now), expected, "{uid} {created}");
+        }
+    }
+}

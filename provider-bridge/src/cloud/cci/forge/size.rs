@@ -1,0 +1,98 @@
+//! From what the containers ask for to the size that CCI sells, by `policies::shape::cci`.
+
+use policies::quantity::Quantity;
+use policies::shape::cci::{self, Amount, Ask, Shape};
+use serde_json::{Map, Value, json};
+
+use super::fields::DISK_BYTES;
+use super::json::{containers, text};
+use super::problem::Problem;
+
+/// Rounds a pod; the error is the sentence for its owner.
+pub(super) fn shape(pod: &Value) -> Result<Shape, Problem> {
+    let asks = containers(pod).map(|(init, container)| ask(init, container)).collect::<Result<Vec<_>, _>>()?;
+    check_storage(pod)?;
+    cci::round(&asks).map_err(|refusal| Problem::Invalid(refusal.to_string()))
+}
+
+fn ask(init: bool, container: &Value) -> Result<Ask, Problem> {
+    let name = text(container, "name").unwrap_or_default().to_owned();
+    let side = |side: &str| -> Result<Amount, Problem> {
+        Ok(Amount {
+            cpu_milli: amount(container, side, "cpu", &name)?.map(|q| non_negative(q.to_milli_ceil())),
+            memory_bytes: amount(container, side, "memory", &name)?.map(|q| non_negative(q.to_value_ceil())),
+        })
+    };
+    Ok(Ask { requests: side("requests")?, limits: side("limits")?, init, name })
+}
+
+fn amount(container: &Value, side: &str, resource: &str, name: &str) -> Result<Option<Quantity>, Problem> {
+    let Some(value) = container.get("resources").and_then(|r| r.get(side)?.get(resource)) else { return Ok(None) };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let quantity = Quantity::parse(&text);
+    quantity.map(Some).map_err(|e| Problem::Invalid(format!("container {name}: resources.{side}.{resource}: {e}")))
+}
+
+fn non_negative(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
+
+/// CCI 1.0 has one disk size: asking for more can never be met.
+fn check_storage(pod: &Value) -> Result<(), Problem> {
+    let mut total = 0u64;
+    for (_, container) in containers(pod).filter(|(init, _)| !init) {
+        let name = text(container, "name").unwrap_or_default();
+        let asked = amount(container, "requests", "ephemeral-storage", name)?;
+        total = total.saturating_add(asked.map(|q| non_negative(q.to_value_ceil())).unwrap_or_default());
+    }
+    if total > DISK_BYTES {
+        return Err(Problem::Invalid(
+            "the containers request more than the 10Gi of ephemeral storage that a CCI pod has".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// `resources` with requests equal to limits; `None` for a container without a size.
+pub(super) fn resources(shape: &Shape, name: &str) -> Option<Value> {
+    let size = shape.containers.iter().find(|container| container.name == name)?.size;
+    if size.is_best_effort() {
+        return None;
+    }
+    let amounts: Map<String, Value> = [("cpu", cpu(size.cpu_milli)), ("memory", memory(size.memory_bytes))]
+        .into_iter()
+        .map(|(resource, amount)| (resource.to_owned(), amount.into()))
+        .collect();
+    Some(json!({"requests": amounts, "limits": amounts}))
+}
+
+/// `1250` milli-cores as `1250m`, whole cores as `2`.
+fn cpu(milli: u64) -> String {
+    if milli.is_multiple_of(1000) { (milli / 1000).to_string() } else { format!("{milli}m") }
+}
+
+/// Bytes in the largest binary unit that is exact.
+fn memory(bytes: u64) -> String {
+    let units = [(1u64 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+    let exact = units.iter().find(|(unit, _)| bytes.is_multiple_of(*unit));
+    exact.map_or_else(|| bytes.to_string(), |(unit, suffix)| format!("{}{suffix}", bytes / unit))
+}
+
+/// The billed size as the annotations of Huawei's add-on spell it: cores and `Gi`.
+pub(super) fn billed(shape: &Shape) -> (String, String) {
+    let (whole, rest) = (shape.pod.cpu_milli / 1000, shape.pod.cpu_milli % 1000);
+    let cores = if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:03}").trim_end_matches('0').to_owned() };
+    (cores, memory(shape.pod.memory_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spelling() {
+        assert_eq!((cpu(250), cpu(2000)), ("250m".into(), "2".into()));
+        assert_eq!((memory(2 << 30), memory(512 << 20)), ("2Gi".into(), "512Mi".into()));
+        assert_eq!((memory(214_748_365), memory(2048)), ("214748365".into(), "2Ki".into()));
+    }
+}

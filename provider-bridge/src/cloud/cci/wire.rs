@@ -1,0 +1,190 @@
+//! The parts of CCI's objects that burst reads, decoded without building the rest.
+//!
+//! A busy account sends hundreds of watch events per second, each with a whole pod in it: only tags and status are
+//! kept, everything else is skipped by the parser.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::cloud::{Instance, PodIdentity};
+
+use super::{names, status};
+
+/// A CCI pod, reduced.
+#[derive(Debug, Deserialize)]
+pub(super) struct CloudPod {
+    pub(super) metadata: Meta,
+    #[serde(default)]
+    status: Value,
+}
+
+/// Metadata of any object that burst made.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Meta {
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) uid: String,
+    #[serde(default)]
+    pub(super) resource_version: String,
+    #[serde(default)]
+    pub(super) creation_timestamp: Option<String>,
+    #[serde(default)]
+    deletion_timestamp: Option<String>,
+    #[serde(default)]
+    pub(super) labels: Labels,
+    #[serde(default)]
+    annotations: Annotations,
+}
+
+/// The tags of the identity, spelled as in `policies::keys::tag`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Labels {
+    #[serde(default, rename = "burst.io/cluster-id")]
+    pub(super) cluster: String,
+    #[serde(default, rename = "burst.io/virtual-node")]
+    pub(super) node: String,
+    #[serde(default, rename = "burst.io/pod-uid")]
+    pub(super) pod_uid: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Annotations {
+    #[serde(default, rename = "burst.io/pod-namespace")]
+    pod_namespace: String,
+    #[serde(default, rename = "burst.io/pod-name")]
+    pod_name: String,
+    #[serde(default, rename = "burst.io/copies")]
+    copies: String,
+}
+
+/// One page of a list of `T`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page<T> {
+    #[serde(default)]
+    pub(super) metadata: PageMeta,
+    #[serde(default = "Vec::new")]
+    pub(super) items: Vec<T>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageMeta {
+    #[serde(default)]
+    pub(super) resource_version: String,
+    #[serde(default, rename = "continue")]
+    pub(super) continue_token: Option<String>,
+}
+
+/// An object of which only the metadata is read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    pub(super) metadata: Meta,
+}
+
+/// One line of a watch.
+#[derive(Debug, Deserialize)]
+pub(super) struct WatchLine<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(super) kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) object: &'a RawValue,
+}
+
+/// The `Status` object of an ERROR line.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct WatchError {
+    #[serde(default)]
+    pub(super) code: u16,
+    #[serde(default)]
+    pub(super) message: String,
+    #[serde(default)]
+    pub(super) reason: String,
+}
+
+impl CloudPod {
+    /// Whether burst made it for this cluster, on one of these nodes.
+    pub(super) fn is_ours(&self, cluster_id: &str, nodes: &[String]) -> bool {
+        let labels = &self.metadata.labels;
+        labels.cluster == cluster_id && !labels.pod_uid.is_empty() && nodes.contains(&labels.node)
+    }
+
+    /// Names of the copied objects that go with the instance, as `kind/name`.
+    pub(super) fn copies(&self) -> impl Iterator<Item = &str> {
+        self.metadata.annotations.copies.split(',').filter(|copy| !copy.is_empty())
+    }
+
+    /// Deletion was asked for.
+    pub(super) const fn deleting(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The instance in domain words.
+    pub(super) fn into_instance(self) -> Instance {
+        let deleting = self.deleting();
+        let meta = self.metadata;
+        let created = meta.creation_timestamp.as_deref();
+        Instance {
+            id: names::id(&meta.name, &meta.uid),
+            created: created.and_then(|at| at.parse().ok()),
+            status: Arc::new(status::localise(self.status, created)),
+            deleting,
+            pod: PodIdentity {
+                uid: meta.labels.pod_uid,
+                namespace: meta.annotations.pod_namespace,
+                name: meta.annotations.pod_name,
+            },
+            node: meta.labels.node,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::keys::tag;
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(labels: &Value) -> CloudPod {
+        serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "web-1", "uid": "cloud-uid", "resourceVersion": "7", "labels": labels,
+                "creationTimestamp": "2026-01-02T03:04:05Z", "finalizers": ["billing.kubernetes.io/podbilling-finalizer"],
+                "annotations": {tag::POD_NAMESPACE: "shop", tag::POD_NAME: "web", "burst.io/copies": "configmaps/a,secrets/b",
+                    "resource.cci.io/size": "2.00_4.0"}},
+            "spec": {"nodeName": "compute-cell-1"},
+            "status": {"phase": "Running", "hostIP": "10.1.1.1", "podIP": "192.168.0.9"}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let pod = pod(&json!({tag::CLUSTER: "c1", tag::NODE: "n1", tag::POD_UID: "u1"}));
+        assert!(pod.is_ours("c1", &["n1".into()]));
+        assert!(!pod.is_ours("c2", &["n1".into()]));
+        assert!(!pod.is_ours("c1", &["n2".into()]));
+        assert_eq!(pod.copies().collect::<Vec<_>>(), ["configmaps/a", "secrets/b"]);
+        let instance = pod.into_instance();
+        assert_eq!(instance.id, "web-1/cloud-uid");
+        assert_eq!(instance.pod, PodIdentity { uid: "u1".into(), namespace: "shop".into(), name: "web".into() });
+        assert_eq!(instance.node, "n1");
+        assert!(!instance.deleting);
+        assert_eq!(instance.created, Some("2026-01-02T03:04:05Z".parse().unwrap()));
+        assert_eq!(instance.status.get("hostIP"), None);
+        assert_eq!(instance.status["podIP"], "192.168.0.9");
+    }
+
+    #[test]
+    fn objects_without_our_tags_are_not_ours() {
+        assert!(!pod(&json!({})).is_ours("c1", &["n1".into()]));
+        assert!(!pod(&json!({tag::CLUSTER: "c1", tag::NODE: "n1"})).is_ours("c1", &["n1".into()]));
+    }
+}
