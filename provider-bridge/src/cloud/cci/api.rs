@@ -60,8 +60,14 @@ impl Api {
     }
 
     /// Deletes a pod; with `uid`, only that incarnation.
-    pub(super) async fn delete_pod(&self, name: &str, uid: Option<&str>, grace_seconds: u32) -> Result<(), Refusal> {
-        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace_seconds});
+    pub(super) async fn delete_pod(
+        &self,
+        name: &str,
+        uid: Option<&str>,
+        grace_seconds: u32,
+    ) -> Result<(), Refusal> {
+        let mut options =
+            json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace_seconds});
         if let Some(uid) = uid {
             options["preconditions"] = json!({"uid": uid});
         }
@@ -123,16 +129,21 @@ impl Api {
     }
 
     /// Opens a watch from a position; the answer is a stream of lines.
-    pub(super) async fn watch_pods(&self, position: &str, timeout_seconds: u64) -> Result<reqwest::Response, Refusal> {
-        let call = Call::new(Operation::new(Verb::WatchPods, &self.namespace), Method::GET, self.collection("pods"))
-            .query([
-                ("labelSelector", self.selector.clone()),
-                ("watch", "1".to_owned()),
-                ("resourceVersion", position.to_owned()),
-                ("allowWatchBookmarks", "true".to_owned()),
-                ("timeoutSeconds", timeout_seconds.to_string()),
-            ])
-            .streaming();
+    pub(super) async fn watch_pods(
+        &self,
+        position: &str,
+        timeout_seconds: u64,
+    ) -> Result<reqwest::Response, Refusal> {
+        let call =
+            Call::new(Operation::new(Verb::WatchPods, &self.namespace), Method::GET, self.collection("pods"))
+                .query([
+                    ("labelSelector", self.selector.clone()),
+                    ("watch", "1".to_owned()),
+                    ("resourceVersion", position.to_owned()),
+                    ("allowWatchBookmarks", "true".to_owned()),
+                    ("timeoutSeconds", timeout_seconds.to_string()),
+                ])
+                .streaming();
         self.client.send(&call).await
     }
 }

@@ -83,7 +83,8 @@ pub(super) fn classify(
         let after = retry_after(headers, &fault, sent_at).unwrap_or(DEFAULT_THROTTLE);
         return Refusal::Cloud(CloudError::Throttled { message: text, after });
     }
-    by_code(code, &text, headers, sent_at).unwrap_or_else(|| by_status(operation, status, &fault, text, headers, sent_at))
+    by_code(code, &text, headers, sent_at)
+        .unwrap_or_else(|| by_status(operation, status, &fault, text, headers, sent_at))
 }
 
 /// Codes that mean the same whatever the HTTP status is.
@@ -152,12 +153,13 @@ fn describe(operation: &Operation, status: StatusCode, fault: &Fault) -> String 
 }
 
 fn retry_after(headers: &HeaderMap, fault: &Fault, now: Timestamp) -> Option<Duration> {
-    let from_header = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| {
-        value.trim().parse().ok().map(Duration::from_secs).or_else(|| {
-            let at = http_date(value)?;
-            Duration::try_from(at.duration_since(now)).ok()
-        })
-    });
+    let from_header =
+        headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| {
+            value.trim().parse().ok().map(Duration::from_secs).or_else(|| {
+                let at = http_date(value)?;
+                Duration::try_from(at.duration_since(now)).ok()
+            })
+        });
     from_header.or_else(|| fault.details.as_ref()?.retry_after_seconds.map(Duration::from_secs))
 }
 
@@ -209,7 +211,13 @@ mod tests {
             map.insert(*name, value.parse().unwrap());
         }
         let operation = Operation::new(verb, "web-1");
-        classify(&operation, StatusCode::from_u16(status).unwrap(), &map, body.as_bytes(), SENT.parse().unwrap())
+        classify(
+            &operation,
+            StatusCode::from_u16(status).unwrap(),
+            &map,
+            body.as_bytes(),
+            SENT.parse().unwrap(),
+        )
     }
 
     fn status_body(code: u16, reason: &str, message: &str, error_code: &str) -> String {
@@ -259,7 +267,11 @@ mod tests {
     #[test]
     fn the_gateway_and_bodies_that_are_not_json() {
         let cases = [
-            (401, r#"{"error_msg":"Incorrect IAM authentication information","error_code":"APIGW.0301"}"#, "Auth"),
+            (
+                401,
+                r#"{"error_msg":"Incorrect IAM authentication information","error_code":"APIGW.0301"}"#,
+                "Auth",
+            ),
             (400, r#"{"error_msg":"signature","error_code":"APIGW.0303"}"#, "Auth"),
             (429, r#"{"error_msg":"throttled","error_code":"APIGW.0308"}"#, "Throttled"),
             (403, r#"{"error_msg":"throttled","error_code":"APIGW.0308"}"#, "Throttled"),
@@ -283,7 +295,8 @@ mod tests {
         assert_eq!(kind(&ask(Verb::DeletePod, 404, &[], &not_found)), "Gone");
         let quota = status_body(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: pods", "");
         assert_eq!(kind(&ask(Verb::CreatePod, 403, &[], &quota)), "Capacity");
-        let ending = status_body(403, "Forbidden", "unable to create in namespace: it is being terminated", "");
+        let ending =
+            status_body(403, "Forbidden", "unable to create in namespace: it is being terminated", "");
         assert_eq!(kind(&ask(Verb::CreatePod, 403, &[], &ending)), "Retryable");
     }
 

@@ -98,7 +98,8 @@ impl Client {
     /// Builds the client; nothing is sent.
     pub(super) fn new(settings: &CciSettings) -> Result<Self, CloudError> {
         let endpoint = settings.endpoint.trim_end_matches('/').to_owned();
-        let invalid = |error: &dyn std::fmt::Display| CloudError::Invalid(format!("endpoint {endpoint:?}: {error}"));
+        let invalid =
+            |error: &dyn std::fmt::Display| CloudError::Invalid(format!("endpoint {endpoint:?}: {error}"));
         let url = reqwest::Url::parse(&endpoint).map_err(|error| invalid(&error))?;
         let host = url.host_str().ok_or_else(|| invalid(&"no host"))?;
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -111,8 +112,9 @@ impl Client {
             .http1_only()
             .user_agent(concat!("burst-bridge/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = &settings.ca_pem {
-            let roots = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| CloudError::Invalid(format!("the CA certificates of {}: {error}", settings.region)))?;
+            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+                CloudError::Invalid(format!("the CA certificates of {}: {error}", settings.region))
+            })?;
             builder = builder.tls_certs_only(roots);
         }
         let http = builder.build().map_err(|error| invalid(&error))?;
@@ -124,8 +126,9 @@ impl Client {
     pub(super) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Refusal> {
         let response = self.send(call).await?;
         let body = response.bytes().await.map_err(|error| transport(&call.operation, error))?;
-        serde_json::from_slice(&body)
-            .map_err(|error| Refusal::Unknown(format!("{}: the answer cannot be read: {error}", call.operation)))
+        serde_json::from_slice(&body).map_err(|error| {
+            Refusal::Unknown(format!("{}: the answer cannot be read: {error}", call.operation))
+        })
     }
 
     /// Sends and drops the answer's body.
@@ -214,7 +217,9 @@ impl Client {
 
 fn header_value(operation: &Operation, value: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(value).map_err(|_| {
-        Refusal::Cloud(CloudError::Auth(format!("{operation}: the access key or project id has an unprintable character")))
+        Refusal::Cloud(CloudError::Auth(format!(
+            "{operation}: the access key or project id has an unprintable character"
+        )))
     })
 }
 

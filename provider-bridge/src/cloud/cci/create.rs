@@ -32,7 +32,8 @@ pub(super) async fn create(
         pod: &request.pod,
     };
     let resolved = fetch(&request.object, &request.pod.namespace, resolve).await?;
-    let forged = forge::forge(&request.object, &context, &resolved).map_err(|problem| tell(problem, resolve))?;
+    let forged =
+        forge::forge(&request.object, &context, &resolved).map_err(|problem| tell(problem, resolve))?;
     for notice in &forged.notices {
         resolve.notice(notice.reason, &notice.message);
     }
@@ -49,7 +50,9 @@ pub(super) async fn create(
 async fn look(api: &Api, request: &CreateRequest, name: &str, why: String) -> Result<Instance, CloudError> {
     match api.read_pod(name).await {
         Ok(found) => adopt(api, request, found),
-        Err(Refusal::Cloud(CloudError::Gone(_))) => Err(CloudError::Retryable(format!("{why}; it does not exist"))),
+        Err(Refusal::Cloud(CloudError::Gone(_))) => {
+            Err(CloudError::Retryable(format!("{why}; it does not exist")))
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }

@@ -114,8 +114,9 @@ fn read(source: &Credentials) -> Result<KeyPair, CloudError> {
 }
 
 fn read_file(path: &Path) -> Result<SecretString, CloudError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CloudError::Auth(format!("cannot read the credentials file {}: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CloudError::Auth(format!("cannot read the credentials file {}: {error}", path.display()))
+    })?;
     let value = SecretString::from(text.trim());
     if value.expose_secret().is_empty() {
         return Err(CloudError::Auth(format!("the credentials file {} is empty", path.display())));
@@ -129,7 +130,8 @@ mod tests {
 
     #[test]
     fn nothing_prints_the_secret() {
-        let fixed = Credentials::Fixed { access_key: "AK1".into(), secret_key: SecretString::from("topsecret") };
+        let fixed =
+            Credentials::Fixed { access_key: "AK1".into(), secret_key: SecretString::from("topsecret") };
         let keys = Keys::load(fixed.clone()).unwrap();
         let shown = format!("{fixed:?} {keys:?} {:?}", keys.current());
         assert!(!shown.contains("topsecret"), "{shown}");

@@ -81,7 +81,9 @@ pub(super) async fn open(
         Some(V4) => false,
         other => {
             let other = other.unwrap_or("none");
-            return Err(CloudError::Retryable(format!("{operation}: the cloud chose the protocol {other}, not {V5} or {V4}")));
+            return Err(CloudError::Retryable(format!(
+                "{operation}: the cloud chose the protocol {other}, not {V5} or {V4}"
+            )));
         }
     };
     let upgraded = response
@@ -200,7 +202,9 @@ async fn read(
             Ok(Message::Text(text)) => Bytes::from(text),
             Ok(Message::Close(_)) => break,
             Ok(_) => continue,
-            Err(error) => return ExecOutcome::Failed(format!("the connection to the container broke: {error}")),
+            Err(error) => {
+                return ExecOutcome::Failed(format!("the connection to the container broke: {error}"));
+            }
         };
         let Some((&channel, _)) = payload.split_first() else { continue };
         let bytes = payload.slice(1..);
@@ -269,7 +273,10 @@ mod tests {
         let cases = [
             (r#"{"metadata":{},"status":"Success"}"#, ExecOutcome::Exited(0)),
             (exit, ExecOutcome::Exited(42)),
-            (r#"{"status":"Failure","reason":"InternalError","message":"no such file"}"#, ExecOutcome::Failed("no such file".into())),
+            (
+                r#"{"status":"Failure","reason":"InternalError","message":"no such file"}"#,
+                ExecOutcome::Failed("no such file".into()),
+            ),
             ("plain text", ExecOutcome::Failed("plain text".into())),
         ];
         for (status, expected) in cases {
@@ -287,6 +294,9 @@ mod tests {
             tty: true,
         };
         let query = super::super::sign::wire_query(&query("app", &request));
-        assert_eq!(query, "command=sh&command=-c&command=echo%20hi&command=&container=app&stdin=true&stdout=true&tty=true");
+        assert_eq!(
+            query,
+            "command=sh&command=-c&command=echo%20hi&command=&container=app&stdin=true&stdout=true&tty=true"
+        );
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn check(set: &str, run: impl Fn(&Value) -> Value) {
     assert!(!inputs.is_empty(), "no cases in {}", folder.display());
     for input in inputs {
         let text = std::fs::read_to_string(&input).unwrap();
-        let parsed: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", input.display()));
+        let parsed: Value =
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", input.display()));
         let actual = format!("{}\n", serde_json::to_string_pretty(&run(&parsed)).unwrap());
         let output = PathBuf::from(input.to_str().unwrap().replace(".in.json", ".out.json"));
         if refresh {

@@ -31,14 +31,15 @@ pub(super) async fn open(
 ) -> Result<ByteStream, CloudError> {
     let (name, _) = names::parse_id(&instance.id);
     let operation = Operation::new(Verb::ReadLog, name);
-    let mut call = Call::new(operation.clone(), Method::GET, api.pod_path(name, "/log"))
-        .query(query(container, options, Timestamp::now()));
+    let mut call = Call::new(operation.clone(), Method::GET, api.pod_path(name, "/log")).query(query(
+        container,
+        options,
+        Timestamp::now(),
+    ));
     call.streaming = true;
     let response = api.client.send(&call).await?;
-    let bytes = response
-        .bytes_stream()
-        .map_err(move |error| CloudError::from(transport(&operation, error)))
-        .boxed();
+    let bytes =
+        response.bytes_stream().map_err(move |error| CloudError::from(transport(&operation, error))).boxed();
     Ok(match options.since_time {
         Some(since) => filtered(bytes, Since::new(since, options.timestamps), options.limit_bytes),
         None => bytes,
@@ -188,7 +189,13 @@ mod tests {
         let cases = [
             (LogOptions::default(), "container=app"),
             (
-                LogOptions { follow: true, timestamps: true, tail_lines: Some(0), limit_bytes: Some(9), ..LogOptions::default() },
+                LogOptions {
+                    follow: true,
+                    timestamps: true,
+                    tail_lines: Some(0),
+                    limit_bytes: Some(9),
+                    ..LogOptions::default()
+                },
                 "container=app&follow=true&timestamps=true&tailLines=0&limitBytes=9",
             ),
             (
@@ -196,11 +203,18 @@ mod tests {
                 "container=app&previous=true&sinceSeconds=5",
             ),
             (
-                LogOptions { since_time: Some("2026-01-02T03:03:05.5Z".parse().unwrap()), limit_bytes: Some(9), ..LogOptions::default() },
+                LogOptions {
+                    since_time: Some("2026-01-02T03:03:05.5Z".parse().unwrap()),
+                    limit_bytes: Some(9),
+                    ..LogOptions::default()
+                },
                 "container=app&timestamps=true&sinceSeconds=180",
             ),
             (
-                LogOptions { since_time: Some("2027-01-01T00:00:00Z".parse().unwrap()), ..LogOptions::default() },
+                LogOptions {
+                    since_time: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+                    ..LogOptions::default()
+                },
                 "container=app&timestamps=true&sinceSeconds=1",
             ),
         ];
@@ -229,7 +243,10 @@ mod tests {
     #[tokio::test]
     async fn the_limit_counts_what_is_shown() {
         let chunk = |text: &'static str| Ok(Bytes::from_static(text.as_bytes()));
-        let chunks = stream::iter([chunk("2026-01-02T03:04:04Z old\n2026-01-02T03:04:05Z abcdef\n"), chunk("2026-01-02T03:04:06Z x\n")]);
+        let chunks = stream::iter([
+            chunk("2026-01-02T03:04:04Z old\n2026-01-02T03:04:05Z abcdef\n"),
+            chunk("2026-01-02T03:04:06Z x\n"),
+        ]);
         let since = Since::new("2026-01-02T03:04:05Z".parse().unwrap(), false);
         let shown: Vec<Bytes> = filtered(chunks.boxed(), since, Some(8)).try_collect().await.unwrap();
         assert_eq!(shown.concat(), b"abcdef\nx");

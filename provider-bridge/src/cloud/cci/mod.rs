@@ -60,7 +60,11 @@ impl CciProvider {
     /// [`CloudError::Invalid`] for settings that can never work, [`CloudError::Auth`] for unreadable credentials.
     pub fn new(settings: CciSettings) -> Result<Self, CloudError> {
         settings::check(&settings)?;
-        Ok(Self { api: Arc::new(Api::new(settings)?), sessions: TaskTracker::new(), stop: CancellationToken::new() })
+        Ok(Self {
+            api: Arc::new(Api::new(settings)?),
+            sessions: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        })
     }
 }
 
@@ -101,7 +105,12 @@ impl Provider for CciProvider {
         watch::start(Arc::clone(&self.api)).boxed()
     }
 
-    async fn logs(&self, instance: &Instance, container: &str, options: &LogOptions) -> Result<ByteStream, CloudError> {
+    async fn logs(
+        &self,
+        instance: &Instance,
+        container: &str,
+        options: &LogOptions,
+    ) -> Result<ByteStream, CloudError> {
         logs::open(&self.api, instance, container, options).await
     }
 

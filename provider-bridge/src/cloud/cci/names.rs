@@ -68,9 +68,13 @@ mod tests {
         for (pod, expected) in cases {
             let name = name_of(pod);
             assert_eq!(name, expected);
-            assert!(name.len() <= 63 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+            assert!(
+                name.len() <= 63
+                    && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            );
         }
-        let other = PodIdentity { uid: "8e5a1c9e-0002".into(), namespace: "shop".into(), name: "web-7f".into() };
+        let other =
+            PodIdentity { uid: "8e5a1c9e-0002".into(), namespace: "shop".into(), name: "web-7f".into() };
         assert_ne!(instance(&other), name_of("web-7f"));
     }
 
@@ -78,7 +82,10 @@ mod tests {
     fn selectors() {
         let nodes = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         assert_eq!(selector("c1", &nodes(&["n1"])), "burst.io/cluster-id=c1,burst.io/virtual-node=n1");
-        assert_eq!(selector("c1", &nodes(&["n1", "n2"])), "burst.io/cluster-id=c1,burst.io/virtual-node in (n1,n2)");
+        assert_eq!(
+            selector("c1", &nodes(&["n1", "n2"])),
+            "burst.io/cluster-id=c1,burst.io/virtual-node in (n1,n2)"
+        );
     }
 
     #[test]

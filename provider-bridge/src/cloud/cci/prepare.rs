@@ -50,21 +50,26 @@ async fn ensure_namespace(client: &Client, namespace: &str) -> Result<(), CloudE
         Err(Refusal::Cloud(CloudError::Gone(_))) => {}
         Err(other) => return Err(other.into()),
     }
-    let create =
-        Call::new(Operation::new(Verb::CreateNamespace, namespace), Method::POST, "/api/v1/namespaces".into())
-            .json(&namespace_object(namespace));
+    let create = Call::new(
+        Operation::new(Verb::CreateNamespace, namespace),
+        Method::POST,
+        "/api/v1/namespaces".into(),
+    )
+    .json(&namespace_object(namespace));
     match client.accept(&create).await {
         Ok(()) => Ok(()),
         // Somebody else made it in between, or it was deleted less than 30 s ago: the next attempt looks again.
-        Err(Refusal::AlreadyExists(text)) => Err(CloudError::Retryable(format!(
-            "{text}; a deleted namespace keeps its name for about 30 s"
-        ))),
+        Err(Refusal::AlreadyExists(text)) => {
+            Err(CloudError::Retryable(format!("{text}; a deleted namespace keeps its name for about 30 s")))
+        }
         Err(other) => Err(other.into()),
     }
 }
 
 fn still_ending(namespace: &str) -> CloudError {
-    CloudError::Retryable(format!("CCI namespace {namespace} is being deleted; it is made again when that is finished"))
+    CloudError::Retryable(format!(
+        "CCI namespace {namespace} is being deleted; it is made again when that is finished"
+    ))
 }
 
 async fn ensure_network(client: &Client, settings: &CciSettings, namespace: &str) -> Result<(), CloudError> {

@@ -69,8 +69,8 @@ pub(super) fn check(settings: &CciSettings) -> Result<(), CloudError> {
 
 /// CCI namespaces use 10.247.0.0/16 for Services: an overlapping subnet breaks every instance's network.
 fn check_cidr(cidr: &str) -> Result<(), CloudError> {
-    let (address, length) =
-        parse_cidr(cidr).ok_or_else(|| CloudError::Invalid(format!("network.cidr {cidr:?} is not an IPv4 range")))?;
+    let (address, length) = parse_cidr(cidr)
+        .ok_or_else(|| CloudError::Invalid(format!("network.cidr {cidr:?} is not an IPv4 range")))?;
     let shorter = length.min(SERVICE_NETWORK.1);
     let mask = u32::MAX.checked_shl(32 - shorter).unwrap_or(0);
     if address & mask == SERVICE_NETWORK.0 & mask {

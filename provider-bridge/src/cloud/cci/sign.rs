@@ -91,7 +91,9 @@ fn canonical_uri(path: &str) -> String {
     uri
 }
 
-fn sorted_headers<'a>(headers: &'a [(&'static str, String)]) -> impl Iterator<Item = (&'static str, &'a str)> {
+fn sorted_headers<'a>(
+    headers: &'a [(&'static str, String)],
+) -> impl Iterator<Item = (&'static str, &'a str)> {
     let mut sorted: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     sorted.sort_unstable_by_key(|(name, _)| *name);
     sorted.into_iter()
@@ -266,7 +268,8 @@ mod tests {
 
     #[test]
     fn the_wire_keeps_the_order_of_a_command() {
-        let query = [("command", "sh".to_owned()), ("command", "-c".to_owned()), ("command", "echo hi".to_owned())];
+        let query =
+            [("command", "sh".to_owned()), ("command", "-c".to_owned()), ("command", "echo hi".to_owned())];
         assert_eq!(wire_query(&query), "command=sh&command=-c&command=echo%20hi");
     }
 

@@ -174,7 +174,10 @@ mod tests {
         assert_eq!(pod.copies().collect::<Vec<_>>(), ["configmaps/a", "secrets/b"]);
         let instance = pod.into_instance();
         assert_eq!(instance.id, "web-1/cloud-uid");
-        assert_eq!(instance.pod, PodIdentity { uid: "u1".into(), namespace: "shop".into(), name: "web".into() });
+        assert_eq!(
+            instance.pod,
+            PodIdentity { uid: "u1".into(), namespace: "shop".into(), name: "web".into() }
+        );
         assert_eq!(instance.node, "n1");
         assert!(!instance.deleting);
         assert_eq!(instance.created, Some("2026-01-02T03:04:05Z".parse().unwrap()));

@@ -143,7 +143,13 @@ impl Environment {
             (None, None) => return Ok(()),
         };
         let name = text(reference, "name").unwrap_or_default();
-        let object = resolved.object(kind, name, flag(reference, "optional"), &format!("envFrom of {owner}"), notices)?;
+        let object = resolved.object(
+            kind,
+            name,
+            flag(reference, "optional"),
+            &format!("envFrom of {owner}"),
+            notices,
+        )?;
         let Some(object) = object else { return Ok(()) };
         let (valid, invalid): (Vec<_>, Vec<_>) =
             pairs(object, "data").partition(|(key, _)| is_variable_name(&format!("{prefix}{key}")));
@@ -158,7 +164,9 @@ impl Environment {
             let keys = invalid.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ");
             notices.push(Notice {
                 reason: "InvalidEnvironmentVariableNames",
-                message: format!("keys [{keys}] of {name:?} are not variable names and were left out of {owner}"),
+                message: format!(
+                    "keys [{keys}] of {name:?} are not variable names and were left out of {owner}"
+                ),
             });
         }
         Ok(())
@@ -190,7 +198,8 @@ impl Environment {
         }
         if let Some(reference) = from.get("resourceFieldRef") {
             let own = text(container, "name").unwrap_or_default();
-            return fields::resource(sources.pod, sources.shape, own, reference).map(|text| Some(Variable::Text(text)));
+            return fields::resource(sources.pod, sources.shape, own, reference)
+                .map(|text| Some(Variable::Text(text)));
         }
         let keyed = [(Kind::ConfigMap, "configMapKeyRef"), (Kind::Secret, "secretKeyRef")];
         for (kind, field) in keyed {

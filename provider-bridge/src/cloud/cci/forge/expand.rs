@@ -31,7 +31,7 @@ enum Token<'a> {
 /// Expands every reference in `input`.
 pub(super) fn expand<'v>(input: &str, lookup: impl Fn(&str) -> Lookup<'v>) -> Expanded {
     let (mut text, mut template, mut late) = (String::new(), String::new(), false);
-    let mut add = |piece: &str, text: &mut String, template: &mut String| {
+    let add = |piece: &str, text: &mut String, template: &mut String| {
         text.push_str(piece);
         template.push_str(&escape(piece));
     };
@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn final_texts_are_escaped_only_where_they_would_change() {
-        let cases = [("echo $(date)", "echo $(date)"), ("$HOME $", "$HOME $"), ("$(A)", "$$(A)"), ("a$$b", "a$$$$b")];
+        let cases =
+            [("echo $(date)", "echo $(date)"), ("$HOME $", "$HOME $"), ("$(A)", "$$(A)"), ("a$$b", "a$$$$b")];
         for (text, expected) in cases {
             assert_eq!(protect(text.into(), |name| name == "A"), expected, "{text}");
         }

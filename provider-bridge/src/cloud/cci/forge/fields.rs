@@ -85,9 +85,11 @@ fn go_quote(value: &str) -> String {
 pub(super) fn resource(pod: &Value, shape: &Shape, own: &str, reference: &Value) -> Result<String, Problem> {
     let name = text(reference, "containerName").filter(|name| !name.is_empty()).unwrap_or(own);
     let resource = text(reference, "resource").unwrap_or_default();
-    let wrong = || Problem::Invalid(format!("resourceFieldRef {resource} of container {name:?} cannot be resolved"));
+    let wrong =
+        || Problem::Invalid(format!("resourceFieldRef {resource} of container {name:?} cannot be resolved"));
     let size = shape.containers.iter().find(|container| container.name == name).ok_or_else(wrong)?;
-    let divisor = text(reference, "divisor").filter(|divisor| !divisor.is_empty() && *divisor != "0").unwrap_or("1");
+    let divisor =
+        text(reference, "divisor").filter(|divisor| !divisor.is_empty() && *divisor != "0").unwrap_or("1");
     let divisor = Quantity::parse(divisor).map_err(|_| wrong())?;
     let (amount, divisor) = match resource.split_once('.').map(|(_, kind)| kind) {
         Some("cpu") => (cpu(shape, size), divisor.to_milli_ceil()),
@@ -159,7 +161,10 @@ mod tests {
             changed: None,
         };
         let ask = |container: &str, resource: &str, divisor: &str| {
-            resource_text(&shape, &json!({"containerName": container, "resource": resource, "divisor": divisor}))
+            resource_text(
+                &shape,
+                &json!({"containerName": container, "resource": resource, "divisor": divisor}),
+            )
         };
         assert_eq!(ask("", "limits.cpu", "1m"), "1250");
         assert_eq!(ask("app", "requests.cpu", ""), "2");
@@ -168,7 +173,9 @@ mod tests {
         assert_eq!(ask("app", "limits.ephemeral-storage", "1Gi"), "2");
         assert_eq!(ask("side", "limits.ephemeral-storage", "1Gi"), "10");
         assert!(resource(&pod(), &shape, "app", &json!({"resource": "limits.gpu"})).is_err());
-        assert!(resource(&pod(), &shape, "app", &json!({"resource": "limits.cpu", "divisor": "-1"})).is_err());
+        assert!(
+            resource(&pod(), &shape, "app", &json!({"resource": "limits.cpu", "divisor": "-1"})).is_err()
+        );
     }
 
     fn resource_text(shape: &Shape, reference: &Value) -> String {

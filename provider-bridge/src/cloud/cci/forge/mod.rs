@@ -114,7 +114,8 @@ pub(super) struct Forged {
 pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> Result<Forged, Problem> {
     let unsupported = support::check(pod);
     if !unsupported.is_empty() {
-        let sentences = unsupported.iter().map(|u| format!("{}: {}", u.field, u.sentence)).collect::<Vec<_>>();
+        let sentences =
+            unsupported.iter().map(|u| format!("{}: {}", u.field, u.sentence)).collect::<Vec<_>>();
         return Err(Problem::Invalid(sentences.join("; ")));
     }
     let spec = pod.get("spec").unwrap_or(&Value::Null);
@@ -127,11 +128,13 @@ pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> 
 
     let mut out = only(spec, &POD_FIELDS);
     out.extend(containers(&sources, &mut copies, &mut notices)?);
-    let volumes = volumes::Volumes { sources: &sources, copies: &mut copies, notices: &mut notices }.translate()?;
+    let volumes =
+        volumes::Volumes { sources: &sources, copies: &mut copies, notices: &mut notices }.translate()?;
     insert_list(&mut out, "volumes", volumes);
     let pull_secrets = pull_secrets(spec, resolved, &mut copies, &mut notices);
     insert_list(&mut out, "imagePullSecrets", pull_secrets);
-    let security = spec.get("securityContext").map(|security| only(security, &POD_SECURITY_FIELDS)).unwrap_or_default();
+    let security =
+        spec.get("securityContext").map(|security| only(security, &POD_SECURITY_FIELDS)).unwrap_or_default();
     insert_object(&mut out, "securityContext", security);
     if let Some(hostname) = hostname(spec, &context.pod.name) {
         out.insert("hostname".into(), hostname.into());
@@ -146,7 +149,8 @@ pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> 
 
 fn metadata(pod: &Value, context: &Context<'_>, shape: &Shape, copies: &Copies<'_>) -> Value {
     let own = pod.get("metadata").unwrap_or(&Value::Null);
-    let mut labels: Map<String, Value> = pairs(own, "labels").map(|(k, v)| (k.to_owned(), v.into())).collect();
+    let mut labels: Map<String, Value> =
+        pairs(own, "labels").map(|(k, v)| (k.to_owned(), v.into())).collect();
     labels.extend(context.tags());
     let mut annotations: Map<String, Value> =
         volumes::vendor_annotations(own).map(|(k, v)| (k.to_owned(), v.into())).collect();
@@ -174,7 +178,8 @@ fn containers(
     for (_, container) in json::containers(sources.pod) {
         environments.push(Environment::resolve(container, sources, notices)?);
     }
-    let named = || json::containers(sources.pod).map(|(_, container)| text(container, "name").unwrap_or_default());
+    let named =
+        || json::containers(sources.pod).map(|(_, container)| text(container, "name").unwrap_or_default());
     let secrets: Map<String, Value> =
         environments.iter().zip(named()).flat_map(|(environment, name)| environment.secrets(name)).collect();
     let secret =
@@ -210,7 +215,8 @@ fn forge_container(
     }
     let mounts = volumes::mounts(container, dropped, |expression| environment.expand_here(expression))?;
     insert_list(&mut out, "volumeMounts", mounts);
-    let security = container.get("securityContext").map(|security| only(security, &CONTAINER_SECURITY_FIELDS));
+    let security =
+        container.get("securityContext").map(|security| only(security, &CONTAINER_SECURITY_FIELDS));
     insert_object(&mut out, "securityContext", security.unwrap_or_default());
     Ok(Value::Object(out))
 }
@@ -226,7 +232,9 @@ fn pull_secrets(
     for name in list(spec, "imagePullSecrets").iter().filter_map(|secret| text(secret, "name")) {
         if name == references::DEFAULT_PULL_SECRET {
             out.push(json!({"name": name}));
-        } else if let Ok(Some(object)) = resolved.object(Kind::Secret, name, true, "imagePullSecrets", notices) {
+        } else if let Ok(Some(object)) =
+            resolved.object(Kind::Secret, name, true, "imagePullSecrets", notices)
+        {
             out.push(json!({"name": copies.secret(name, volumes::content(Kind::Secret, object))}));
         }
     }

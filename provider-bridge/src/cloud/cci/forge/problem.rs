@@ -52,7 +52,10 @@ impl Kind {
             (Self::Secret, false) => "MandatorySecretNotFound",
             (Self::Secret, true) => "OptionalSecretNotFound",
         };
-        Notice { reason, message: format!("{} {name:?}, which {user} refers to, does not exist", self.word()) }
+        Notice {
+            reason,
+            message: format!("{} {name:?}, which {user} refers to, does not exist", self.word()),
+        }
     }
 
     /// The object has no such key.
@@ -63,6 +66,9 @@ impl Kind {
             (Self::Secret, false) => "MandatorySecretKeyNotFound",
             (Self::Secret, true) => "OptionalSecretKeyNotFound",
         };
-        Notice { reason, message: format!("{} {name:?} has no key {key:?}, which {user} refers to", self.word()) }
+        Notice {
+            reason,
+            message: format!("{} {name:?} has no key {key:?}, which {user} refers to", self.word()),
+        }
     }
 }

@@ -74,7 +74,8 @@ pub(in crate::cloud::cci) fn references(pod: &Value) -> References {
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     for volume in list(spec, "volumes").iter().filter(|volume| !is_injected_token(volume)) {
         found.add(volume, "configMap", "secret", "secretName");
-        for source in volume.get("projected").map(|projected| list(projected, "sources")).unwrap_or_default() {
+        for source in volume.get("projected").map(|projected| list(projected, "sources")).unwrap_or_default()
+        {
             found.add(source, "configMap", "secret", "name");
         }
     }

@@ -14,7 +14,9 @@ pub(super) fn variables(services: &[Value], namespace: &str, links: bool) -> BTr
     let mut chosen: BTreeMap<&str, &Value> = BTreeMap::new();
     for service in services {
         let metadata = service.get("metadata").unwrap_or(&Value::Null);
-        let (Some(name), Some(home)) = (text(metadata, "name"), text(metadata, "namespace")) else { continue };
+        let (Some(name), Some(home)) = (text(metadata, "name"), text(metadata, "namespace")) else {
+            continue;
+        };
         if links && home == namespace {
             chosen.insert(name, service);
         } else if home == "default" && name == "kubernetes" {
@@ -83,8 +85,14 @@ mod tests {
 
     #[test]
     fn one_service_spelled_out() {
-        let services = [service("shop", "web-api", "10.0.0.9", json!([{"name": "http", "port": 80}, {"port": 53, "protocol": "UDP"}]))];
-        let lines: Vec<_> = variables(&services, "shop", true).into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let services = [service(
+            "shop",
+            "web-api",
+            "10.0.0.9",
+            json!([{"name": "http", "port": 80}, {"port": 53, "protocol": "UDP"}]),
+        )];
+        let lines: Vec<_> =
+            variables(&services, "shop", true).into_iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(
             lines,
             [

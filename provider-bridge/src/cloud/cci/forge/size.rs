@@ -10,7 +10,8 @@ use super::problem::Problem;
 
 /// Rounds a pod; the error is the sentence for its owner.
 pub(super) fn shape(pod: &Value) -> Result<Shape, Problem> {
-    let asks = containers(pod).map(|(init, container)| ask(init, container)).collect::<Result<Vec<_>, _>>()?;
+    let asks =
+        containers(pod).map(|(init, container)| ask(init, container)).collect::<Result<Vec<_>, _>>()?;
     check_storage(pod)?;
     cci::round(&asks).map_err(|refusal| Problem::Invalid(refusal.to_string()))
 }
@@ -27,10 +28,14 @@ fn ask(init: bool, container: &Value) -> Result<Ask, Problem> {
 }
 
 fn amount(container: &Value, side: &str, resource: &str, name: &str) -> Result<Option<Quantity>, Problem> {
-    let Some(value) = container.get("resources").and_then(|r| r.get(side)?.get(resource)) else { return Ok(None) };
+    let Some(value) = container.get("resources").and_then(|r| r.get(side)?.get(resource)) else {
+        return Ok(None);
+    };
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let quantity = Quantity::parse(&text);
-    quantity.map(Some).map_err(|e| Problem::Invalid(format!("container {name}: resources.{side}.{resource}: {e}")))
+    quantity
+        .map(Some)
+        .map_err(|e| Problem::Invalid(format!("container {name}: resources.{side}.{resource}: {e}")))
 }
 
 fn non_negative(value: i64) -> u64 {
@@ -81,7 +86,11 @@ fn memory(bytes: u64) -> String {
 /// The billed size as the annotations of Huawei's add-on spell it: cores and `Gi`.
 pub(super) fn billed(shape: &Shape) -> (String, String) {
     let (whole, rest) = (shape.pod.cpu_milli / 1000, shape.pod.cpu_milli % 1000);
-    let cores = if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:03}").trim_end_matches('0').to_owned() };
+    let cores = if rest == 0 {
+        whole.to_string()
+    } else {
+        format!("{whole}.{rest:03}").trim_end_matches('0').to_owned()
+    };
     (cores, memory(shape.pod.memory_bytes))
 }
 

@@ -1,0 +1,109 @@
+use std::collections::BTreeMap;
+
+use super::super::{golden, names};
+use super::*;
+
+fn objects(input: &Value, field: &str) -> BTreeMap<String, Option<Value>> {
+    let map = input.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
+    map.into_iter().map(|(name, object)| (name, Some(object))).collect()
+}
+
+fn run(input: &Value) -> Result<Forged, Problem> {
+    let pod = &input["pod"];
+    let meta = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
+    let identity = PodIdentity { uid: meta("uid"), namespace: meta("namespace"), name: meta("name") };
+    let instance = names::instance(&identity);
+    let context = Context {
+        cluster_id: "c-1",
+        namespace: "cce-burst-c-1",
+        instance: &instance,
+        node: input["node"].as_str().unwrap(),
+        pod: &identity,
+    };
+    let resolved = Resolved {
+        config_maps: objects(input, "configMaps"),
+        secrets: objects(input, "secrets"),
+        services: list(input, "services").to_vec(),
+    };
+    forge(pod, &context, &resolved)
+}
+
+#[test]
+fn goldens() {
+    golden::check("forge", |input| match run(input) {
+        Ok(forged) => json!({
+            "pod": forged.pod,
+            "copies": forged.copies.into_iter().map(|copy| copy.object).collect::<Vec<_>>(),
+            "notices": forged.notices.iter().map(|n| format!("{}: {}", n.reason, n.message)).collect::<Vec<_>>(),
+        }),
+        Err(Problem::Invalid(text)) => json!({"invalid": text}),
+        Err(Problem::Missing(notice)) => json!({"missing": format!("{}: {}", notice.reason, notice.message)}),
+    });
+}
+
+fn case(name: &str) -> Value {
+    let path = format!("{}/src/cloud/cci/testdata/forge/{name}.in.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn what_cci_must_not_get_is_not_there() {
+    let text = run(&case("ordinary")).unwrap().pod.to_string();
+    let forbidden = [
+        "burst.io/managed",
+        "nodeName",
+        "nodeSelector",
+        "affinity",
+        "tolerations",
+        "schedulerName",
+        "priority",
+        "preemptionPolicy",
+        "serviceAccount\"",
+        "serviceAccountName",
+        "kube-api-access",
+        "last-applied",
+        "resource.cci.io/size",
+        "ownerReferences",
+        "\"status\"",
+    ];
+    for word in forbidden {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
+    assert!(text.contains(r#""automountServiceAccountToken":false"#));
+}
+
+#[test]
+fn secret_values_are_in_copied_secrets_only() {
+    for name in ["environment", "volumes"] {
+        let forged = run(&case(name)).unwrap();
+        for secret in ["aHVudGVyMg==", "hunter2", "aw==", "e30="] {
+            assert!(!forged.pod.to_string().contains(secret), "{name}: {secret}");
+            assert!(!format!("{:?}", forged.copies).contains(secret), "{name}: {secret}");
+        }
+        assert!(forged.copies.iter().any(|copy| copy.plural == "secrets"));
+    }
+}
+
+#[test]
+fn everything_that_a_pod_refers_to_is_fetched() {
+    let found = references(&case("volumes")["pod"]);
+    assert_eq!(found.config_maps.iter().collect::<Vec<_>>(), ["absent", "conf"]);
+    assert_eq!(found.secrets.iter().collect::<Vec<_>>(), ["lost", "pull", "tls"]);
+    let found = references(&case("environment")["pod"]);
+    assert_eq!(found.config_maps.iter().collect::<Vec<_>>(), ["absent", "settings"]);
+    assert_eq!(found.secrets.iter().collect::<Vec<_>>(), ["db"]);
+    assert_eq!(references(&case("ordinary")["pod"]), references::References::default());
+}
+
+#[test]
+fn copies_of_the_same_content_have_the_same_name_and_others_have_not() {
+    let names =
+        |input: &Value| run(input).unwrap().copies.into_iter().map(|copy| copy.name).collect::<Vec<_>>();
+    let mut input = case("volumes");
+    let before = names(&input);
+    assert_eq!(names(&input), before);
+    input["configMaps"]["conf"]["data"]["a.ini"] = "x=2".into();
+    let after = names(&input);
+    assert_eq!(before.len(), after.len());
+    assert_eq!(before.iter().filter(|name| !after.contains(name)).count(), 1);
+}

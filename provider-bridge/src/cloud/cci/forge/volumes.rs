@@ -25,7 +25,11 @@ pub(super) fn is_injected_token(volume: &Value) -> bool {
 /// Names of the volumes that are left out.
 pub(super) fn dropped(pod: &Value) -> Vec<&str> {
     let volumes = pod.get("spec").map(|spec| list(spec, "volumes")).unwrap_or_default();
-    volumes.iter().filter(|volume| is_injected_token(volume)).filter_map(|volume| text(volume, "name")).collect()
+    volumes
+        .iter()
+        .filter(|volume| is_injected_token(volume))
+        .filter_map(|volume| text(volume, "name"))
+        .collect()
 }
 
 /// Translates the volumes of one pod.
@@ -96,7 +100,9 @@ impl Volumes<'_, '_> {
         name: &str,
         user: &str,
     ) -> Result<Vec<Value>, Problem> {
-        let has = |key: &str| ["data", "binaryData"].iter().any(|f| content.get(*f).is_some_and(|d| d.get(key).is_some()));
+        let has = |key: &str| {
+            ["data", "binaryData"].iter().any(|f| content.get(*f).is_some_and(|d| d.get(key).is_some()))
+        };
         let optional = flag(source, "optional");
         let mut kept = Vec::new();
         for item in list(source, "items") {
@@ -136,7 +142,8 @@ impl Volumes<'_, '_> {
         if let Some(reference) = item.get("resourceFieldRef") {
             return fields::resource(pod, shape, "", reference);
         }
-        let path = item.get("fieldRef").and_then(|reference| text(reference, "fieldPath")).unwrap_or_default();
+        let path =
+            item.get("fieldRef").and_then(|reference| text(reference, "fieldPath")).unwrap_or_default();
         match fields::field(pod, context.node, path)? {
             Field::Text(text) => Ok(text),
             Field::Late => Err(Problem::Invalid(format!("{user}: {path} cannot be a file, only a variable"))),
@@ -147,13 +154,17 @@ impl Volumes<'_, '_> {
         let mut sources = Vec::new();
         for source in list(projected, "sources") {
             if let Some(config_map) = source.get("configMap") {
-                sources.push(json!({"configMap": self.object(Kind::ConfigMap, config_map, ("name", "name"), user)?}));
+                sources.push(
+                    json!({"configMap": self.object(Kind::ConfigMap, config_map, ("name", "name"), user)?}),
+                );
             } else if let Some(secret) = source.get("secret") {
                 sources.push(json!({"secret": self.object(Kind::Secret, secret, ("name", "name"), user)?}));
             } else if let Some(downward) = source.get("downwardAPI") {
                 sources.push(json!({"configMap": self.downward(downward, user)?}));
             } else {
-                return Err(Problem::Invalid(format!("{user}: CCI projects configMap, secret and downwardAPI only")));
+                return Err(Problem::Invalid(format!(
+                    "{user}: CCI projects configMap, secret and downwardAPI only"
+                )));
             }
         }
         let mut out = only(projected, &["defaultMode"]);
@@ -195,7 +206,9 @@ pub(super) fn mounts(
         let mut out = only(mount, &["name", "mountPath", "readOnly", "subPath"]);
         if let Some(expression) = text(mount, "subPathExpr").filter(|expression| !expression.is_empty()) {
             let path = expand(expression).ok_or_else(|| {
-                Problem::Invalid(format!("subPathExpr {expression:?} refers to a value that only the cloud knows"))
+                Problem::Invalid(format!(
+                    "subPathExpr {expression:?} refers to a value that only the cloud knows"
+                ))
             })?;
             out.insert("subPath".into(), path.into());
         }
@@ -207,11 +220,19 @@ pub(super) fn mounts(
 /// `pairs` of vendor annotations that CCI reads on a pod; what CCI or other add-ons write is not passed on.
 pub(super) fn vendor_annotations(metadata: &Value) -> impl Iterator<Item = (&str, &str)> {
     const DOMAINS: [&str; 3] = ["cci.io", "yangtse.io", "openvessel.io"];
-    const WRITTEN_BY_OTHERS: [&str; 6] =
-        ["resource.cci.io/size", "virtual-kubelet.cci.io/", "bursting.cci.io/", "scheduling.cci.io/", "tenant.cci.io/", "coordinator.cci.io/"];
+    const WRITTEN_BY_OTHERS: [&str; 6] = [
+        "resource.cci.io/size",
+        "virtual-kubelet.cci.io/",
+        "bursting.cci.io/",
+        "scheduling.cci.io/",
+        "tenant.cci.io/",
+        "coordinator.cci.io/",
+    ];
     pairs(metadata, "annotations").filter(|(key, _)| {
         let domain = key.split('/').next().unwrap_or_default();
-        let known = DOMAINS.iter().any(|d| domain.strip_suffix(d).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
+        let known = DOMAINS
+            .iter()
+            .any(|d| domain.strip_suffix(d).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
         known && !WRITTEN_BY_OTHERS.iter().any(|other| key.starts_with(other))
     })
 }
