@@ -77,11 +77,15 @@ impl Volumes<'_, '_> {
         let name = text(source, read).unwrap_or_default();
         let optional = flag(source, "optional");
         let object = self.sources.resolved.object(kind, name, optional, user, self.notices)?;
-        let content = object.map(|object| content(kind, object)).unwrap_or_default();
+        let mut content = object.map(|object| content(kind, object)).unwrap_or_default();
         let mut out = only(source, &["defaultMode"]);
-        let items = self.items(kind, source, &content, name, user)?;
-        if source.get("items").is_some() && object.is_some() {
-            out.insert("items".into(), Value::Array(items));
+        if !list(source, "items").is_empty() {
+            let items = self.items(kind, source, &content, name, user)?;
+            // Only what is mounted is copied. An empty list would mean every key, so it is not sent.
+            keep_keys(&mut content, &items);
+            if !items.is_empty() {
+                out.insert("items".into(), Value::Array(items));
+            }
         }
         let copy = match kind {
             Kind::ConfigMap => self.copies.config_map(name, content),
@@ -170,6 +174,15 @@ impl Volumes<'_, '_> {
         let mut out = only(projected, &["defaultMode"]);
         out.insert("sources".into(), Value::Array(sources));
         Ok(Value::Object(out))
+    }
+}
+
+/// Leaves only the keys that `items` name.
+fn keep_keys(content: &mut Map<String, Value>, items: &[Value]) {
+    for field in ["data", "binaryData"] {
+        if let Some(data) = content.get_mut(field).and_then(Value::as_object_mut) {
+            data.retain(|key, _| items.iter().any(|item| text(item, "key") == Some(key)));
+        }
     }
 }
 
