@@ -232,10 +232,12 @@ fn pull_secrets(
     for name in list(spec, "imagePullSecrets").iter().filter_map(|secret| text(secret, "name")) {
         if name == references::DEFAULT_PULL_SECRET {
             out.push(json!({"name": name}));
-        } else if let Ok(Some(object)) =
-            resolved.object(Kind::Secret, name, true, "imagePullSecrets", notices)
-        {
+        } else if let Some(Some(object)) = resolved.secrets.get(name) {
             out.push(json!({"name": copies.secret(name, volumes::content(Kind::Secret, object))}));
+        } else {
+            let message =
+                format!("Secret {name:?} of imagePullSecrets does not exist; images are pulled without it");
+            notices.push(Notice { reason: "FailedToRetrieveImagePullSecret", message });
         }
     }
     out
