@@ -127,6 +127,13 @@ fn write_scheduling(
             }
         }
         Policy::Enforce => {
+            if let Some(provider) =
+                resolved.provider.filter(|provider| tolerations::wider_than(facts, provider))
+            {
+                warnings.push(format!(
+                    "its own tolerations decide which virtual nodes it may use, not only those of {provider}"
+                ));
+            }
             open(draft, facts, resolved);
             affinity::confine(draft, &[], facts);
         }

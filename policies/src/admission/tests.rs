@@ -263,6 +263,11 @@ fn eci_keys_open_one_provider_only() {
     });
     let (after, _) = admitted(&World::default(), &pod(Some(("eci", "true")), json!({})));
     assert_eq!(after["spec"]["tolerations"], json!([only, prefer()]));
+    assert_eq!(admitted(&World::default(), &after).1, [] as [&str; 0], "what admission wrote is no warning");
+    let (after, warnings) =
+        admitted(&World::default(), &pod(Some(("eci", "true")), json!({"tolerations": [provider()]})));
+    assert_eq!(after["spec"]["tolerations"], json!([provider(), prefer()]));
+    assert!(warnings[0].contains("not only those of alibabacloud"), "{warnings:?}");
     let namespace = labels(&[("virtual-node-affinity-injection", "enabled")]);
     let world = World { namespace, ..World::default() };
     let (after, _) = admitted(&world, &pod(None, json!({})));

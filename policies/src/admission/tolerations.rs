@@ -6,7 +6,12 @@
 use serde_json::{Value, json};
 
 use super::patch::Draft;
-use crate::{keys, node::TaintEffect, pod::PodFacts, selector::effect_name};
+use crate::{
+    keys,
+    node::TaintEffect,
+    pod::PodFacts,
+    selector::{Toleration, effect_name},
+};
 
 /// Lets the pod past the provider taint; of one provider only, where the policy's own key says so.
 pub(super) fn open_provider(draft: &mut Draft, pod: &PodFacts, provider: Option<&str>) {
@@ -34,6 +39,14 @@ pub(super) fn accept_preference(draft: &mut Draft, pod: &PodFacts) {
 /// Whether the pod already says something about the taint, by name or wholesale.
 pub(super) fn covers(pod: &PodFacts, key: &str, effect: TaintEffect) -> bool {
     pod.tolerations.iter().any(|t| (t.key == key || t.is_blanket()) && t.has_effect(effect))
+}
+
+/// Whether the pod's own tolerations open the nodes of another provider too.
+pub(super) fn wider_than(pod: &PodFacts, provider: &str) -> bool {
+    let about_taint = |t: &&Toleration| {
+        (t.key == keys::TAINT_PROVIDER || t.is_blanket()) && t.has_effect(TaintEffect::NoSchedule)
+    };
+    pod.tolerations.iter().filter(about_taint).any(|t| t.operator == "Exists" || t.value != provider)
 }
 
 fn exists(key: &str, effect: TaintEffect) -> Value {

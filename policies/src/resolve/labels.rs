@@ -41,6 +41,7 @@ pub fn read(
         let Some(said) = meaning(object, key, value)? else { continue };
         match first {
             None => first = Some((said, value)),
+            Some((before, _)) if only_off_eci(before, said) => {}
             Some((before, before_value)) if before.policy != said.policy => {
                 return Err(ResolveError::Contradiction {
                     object: object.to_owned(),
@@ -55,6 +56,11 @@ pub fn read(
         }
     }
     Ok(first.map(|(said, _)| said))
+}
+
+/// `eci=false` speaks of one cloud: beside a key that means every cloud it takes nothing back.
+fn only_off_eci(before: Said, said: Said) -> bool {
+    keys::POLICY.contains(&before.key) && keys::ECI_POD.contains(&said.key) && said.policy == Policy::Off
 }
 
 fn known(scope: Scope, labels: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static str, &str)> {

@@ -116,6 +116,12 @@ fn contradictions_name_both() {
         &Case { pod: &[("eci", "true"), ("burst-to-cci", "off")], ..Case::default() },
         &["label eci=true", "label burst-to-cci=off"],
     );
+    refused(
+        &Case { pod: &[("eci", "true"), ("alibabacloud.com/eci", "false")], ..Case::default() },
+        &["label eci=true", "label alibabacloud.com/eci=false"],
+    );
+    let not_eci = [("burst-to-cci", "auto"), ("eci", "false")];
+    check(&Case { pod: &not_eci, ..Case::default() }, Policy::Auto, "pod label burst-to-cci");
     let agree = [("burst-to-cci", "enforce"), ("eci", "true")];
     let resolved = Case { pod: &agree, ..Case::default() }.resolve().unwrap();
     assert_eq!((resolved.policy, resolved.provider), (Policy::Enforce, Some("alibabacloud")));
