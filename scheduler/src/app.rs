@@ -12,6 +12,7 @@ use cluster::{ClusterHandle, Snapshot};
 use policies::decide::score::LocalLoad;
 use policies::policy::Policy;
 
+use crate::admission::Lookups;
 use crate::config::Config;
 use crate::decisions::Ring;
 use crate::metrics::Metrics;
@@ -45,6 +46,8 @@ impl From<&Config> for Settings {
 pub struct App {
     /// The picture of the cluster.
     pub cluster: ClusterHandle,
+    /// What admission asks the API server.
+    pub lookups: Lookups,
     /// Settings.
     pub settings: Settings,
     /// Counters.
@@ -60,12 +63,13 @@ impl App {
     /// Puts the state together.
     pub fn new(
         cluster: ClusterHandle,
+        lookups: Lookups,
         settings: Settings,
         metrics: Arc<Metrics>,
         decisions: Arc<Ring>,
     ) -> Self {
         let load = ArcSwap::from_pointee((u64::MAX, LocalLoad::default()));
-        Self { cluster, settings, metrics, decisions, draining: AtomicBool::new(false), load }
+        Self { cluster, lookups, settings, metrics, decisions, draining: AtomicBool::new(false), load }
     }
 
     /// The picture of the cluster for one request, with the sum over its real nodes: summed once per picture, for

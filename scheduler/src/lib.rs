@@ -4,6 +4,7 @@
 //! replies, and keeps both fast. It must never hold cloud code, and no request handler may use a Kubernetes client
 //! itself: connections belong to the runtime that polls them.
 
+pub mod admission;
 pub mod app;
 pub mod config;
 pub mod decisions;

@@ -10,6 +10,7 @@ use cluster::{Access, ClusterWatch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Lookups;
 use crate::app::{App, Settings};
 use crate::config::Config;
 use crate::decisions::Ring;

@@ -3,6 +3,7 @@
 //! Handlers here read a request, call pure code, and write the answer. No compression and no logging middleware: they
 //! cost on 250 KB answers.
 
+mod admission;
 mod api;
 mod body;
 mod extender;
@@ -31,7 +32,10 @@ pub fn plain(config: &mut ServiceConfig) {
 /// Paths of the HTTPS listener.
 pub fn secure(config: &mut ServiceConfig) {
     verbs(config);
-    config.route("/readyz", get().to(probes::ready)).route("/healthz", get().to(probes::alive));
+    config
+        .route("/admission/pods", post().to(admission::pods))
+        .route("/admission/workloads", post().to(admission::workloads))
+        .route("/readyz", get().to(probes::ready)).route("/healthz", get().to(probes::alive));
 }
 
 fn verbs(config: &mut ServiceConfig) {

@@ -1,0 +1,161 @@
+//! What admission has to ask the API server, asked by tasks on the main runtime.
+//!
+//! A handle is callable from the HTTP threads: it sends a command and waits for the answer, so that no connection of
+//! the Kubernetes client ever belongs to a thread that is busy with requests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cluster::owners::OwnerError;
+use cluster::slim::OwnerRef;
+use cluster::{Owner, OwnerResolver};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Api, Client};
+use policies::keys;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::DEADLINE;
+
+/// Commands that may wait; beyond it calls fail instead of piling up.
+const QUEUE: usize = 1024;
+/// Reads and marks under way at once.
+const AT_ONCE: usize = 16;
+
+/// Why something could not be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// Owners.
+    #[error("burst: {0}")]
+    Owners(#[from] OwnerError),
+    /// The namespace.
+    #[error("burst: namespace {namespace}: {reason}")]
+    Namespace {
+        /// Which.
+        namespace: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+enum Command {
+    Read { namespace: String, reply: oneshot::Sender<Result<BTreeMap<String, String>, String>> },
+    Mark { namespace: String },
+}
+
+/// The handle; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lookups {
+    owners: OwnerResolver,
+    namespaces: Store<Namespace>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Lookups {
+    /// Starts the tasks; they end with `stop`.
+    pub fn start(client: &Client, stop: &CancellationToken, tracker: &TaskTracker) -> Self {
+        let (namespaces, writer) = store();
+        tracker.spawn(follow(client.clone(), writer, stop.clone()));
+        let (commands, queue) = mpsc::channel(QUEUE);
+        tracker.spawn(work(client.clone(), queue, stop.clone(), tracker.clone()));
+        let owners = OwnerResolver::start(client.clone(), stop.clone(), tracker);
+        Self { owners, namespaces, commands }
+    }
+
+    /// The owners of a pod, from its controller upwards.
+    ///
+    /// # Errors
+    /// [`LookupError::Owners`].
+    pub async fn owners(&self, namespace: &str, controller: &OwnerRef) -> Result<Vec<Owner>, LookupError> {
+        Ok(self.owners.resolve(namespace, controller, DEADLINE).await?)
+    }
+
+    /// The labels of a namespace: from the watch, or read live when it is newer than the watch.
+    ///
+    /// # Errors
+    /// [`LookupError::Namespace`].
+    pub async fn namespace_labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, LookupError> {
+        if let Some(known) = self.known(namespace) {
+            return Ok(known.metadata.labels.clone().unwrap_or_default());
+        }
+        let failed = |reason: String| LookupError::Namespace { namespace: namespace.to_owned(), reason };
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Read { namespace: namespace.to_owned(), reply };
+        self.commands.try_send(command).map_err(|_| failed("too many look-ups wait".to_owned()))?;
+        match tokio::time::timeout(DEADLINE, answer).await {
+            Err(_) => Err(failed(format!("no answer from the API server within {DEADLINE:?}"))),
+            Ok(Err(_)) => Err(failed("the process is stopping".to_owned())),
+            Ok(Ok(answer)) => answer.map_err(failed),
+        }
+    }
+
+    /// Marks a namespace as one with burst workloads, later and at most once; a failure is logged, for the next
+    /// workload or pod tries again.
+    pub fn mark(&self, namespace: &str) {
+        let labels = self.known(namespace).and_then(|known| known.metadata.labels.clone()).unwrap_or_default();
+        if labels.get(keys::NAMESPACE_ACTIVE).is_some_and(|value| value == ACTIVE) {
+            return;
+        }
+        if self.commands.try_send(Command::Mark { namespace: namespace.to_owned() }).is_err() {
+            tracing::warn!(namespace, "the namespace could not be marked: too many look-ups wait");
+        }
+    }
+
+    fn known(&self, namespace: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.get(&ObjectRef::new(namespace))
+    }
+}
+
+const ACTIVE: &str = "true";
+
+/// Keeps the namespaces; only names and labels.
+async fn follow(client: Client, writer: reflector::store::Writer<Namespace>, stop: CancellationToken) {
+    let strip = |namespace: &mut Namespace| {
+        namespace.metadata.managed_fields = None;
+        namespace.metadata.annotations = None;
+    };
+    let events = watcher(Api::<Namespace>::all(client), watcher::Config::default()).default_backoff().modify(strip);
+    let mut events = std::pin::pin!(reflector(writer, events));
+    while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
+        if let Err(error) = event {
+            tracing::warn!(%error, "the watch of namespaces failed and is opened again");
+        }
+    }
+}
+
+async fn work(
+    client: Client,
+    mut queue: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+) {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    while let Some(Some(command)) = stop.run_until_cancelled(queue.recv()).await {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let (client, stop) = (client.clone(), stop.clone());
+        tracker.spawn(async move {
+            stop.run_until_cancelled(serve(client, command)).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(client: Client, command: Command) {
+    match command {
+        Command::Read { namespace, reply } => {
+            let read = Api::<Namespace>::all(client).get(&namespace).await;
+            let labels = read.map(|found| found.metadata.labels.unwrap_or_default()).map_err(|e| e.to_string());
+            drop(reply.send(labels));
+        }
+        Command::Mark { namespace } => {
+            match cluster::patch::label_namespace(&client, &namespace, keys::NAMESPACE_ACTIVE, ACTIVE).await {
+                Ok(_) => tracing::info!(namespace, "the namespace is marked: it holds burst workloads"),
+                Err(error) => tracing::warn!(namespace, %error, "the namespace could not be marked"),
+            }
+        }
+    }
+}
