@@ -10,6 +10,7 @@ pub mod config;
 pub mod decisions;
 pub mod http;
 pub mod metrics;
+pub mod observer;
 pub mod page;
 pub mod run;
 pub mod tls;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::client::AccessError;
-use cluster::{Access, ClusterWatch};
+use cluster::{Access, ClusterWatch, Recorder};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,12 +16,16 @@ use crate::config::Config;
 use crate::decisions::Ring;
 use crate::http::{self, Listeners};
 use crate::metrics::{Metric, Metrics};
+use crate::observer::Observer;
 use crate::tls::{Certificate, TlsError};
 
 /// How often the histograms' buffers are emptied.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How long tasks get to end.
 const TASKS_END: Duration = Duration::from_secs(5);
+
+/// The reporting controller of our events.
+const CONTROLLER: &str = "burst.io/scheduler";
 
 /// Why the process cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +60,14 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let access = Access::load(config.kubeconfig.as_deref()).await?;
     let client = access.client()?;
     let (tasks, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let cluster = ClusterWatch::start(client, tasks.clone(), &tracker);
-    let app =
-        Arc::new(App::new(cluster, Settings::from(&config), metrics.clone(), Arc::new(Ring::default())));
+    let lookups = Lookups::start(&client, &tasks, &tracker);
+    let cluster = ClusterWatch::start(access.client()?, tasks.clone(), &tracker);
+    let decisions = Arc::new(Ring::default());
+    let events = Recorder::start(client.clone(), CONTROLLER, &instance(), tasks.clone(), &tracker);
+    let observer =
+        Observer { cluster: cluster.clone(), decisions: decisions.clone(), metrics: metrics.clone(), events };
+    observer.start(client, &tasks, &tracker);
+    let app = Arc::new(App::new(cluster, lookups, Settings::from(&config), metrics.clone(), decisions));
     tracker.spawn(upkeep(metrics.clone(), tasks.clone()));
     if let Some(certificate) = &certificate {
         tracker.spawn(certificate.clone().follow(tasks.clone(), move |result| reloaded(&metrics, result)));
@@ -111,6 +120,11 @@ fn reloaded(metrics: &Metrics, result: Result<(), TlsError>) {
             tracing::warn!(%error, "the serving certificate could not be read again; the old one stays in use");
         }
     }
+}
+
+/// Names this process in events: the pod's name, which is its host name.
+fn instance() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| "burst-scheduler".to_owned())
 }
 
 async fn upkeep(metrics: Arc<Metrics>, stop: CancellationToken) {

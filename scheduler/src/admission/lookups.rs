@@ -11,7 +11,7 @@ use cluster::slim::OwnerRef;
 use cluster::{Owner, OwnerResolver};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::reflector::{ObjectRef, Store, store, store::Writer};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 use policies::keys;
@@ -96,7 +96,8 @@ impl Lookups {
     /// Marks a namespace as one with burst workloads, later and at most once; a failure is logged, for the next
     /// workload or pod tries again.
     pub fn mark(&self, namespace: &str) {
-        let labels = self.known(namespace).and_then(|known| known.metadata.labels.clone()).unwrap_or_default();
+        let labels =
+            self.known(namespace).and_then(|known| known.metadata.labels.clone()).unwrap_or_default();
         if labels.get(keys::NAMESPACE_ACTIVE).is_some_and(|value| value == ACTIVE) {
             return;
         }
@@ -113,12 +114,13 @@ impl Lookups {
 const ACTIVE: &str = "true";
 
 /// Keeps the namespaces; only names and labels.
-async fn follow(client: Client, writer: reflector::store::Writer<Namespace>, stop: CancellationToken) {
+async fn follow(client: Client, writer: Writer<Namespace>, stop: CancellationToken) {
     let strip = |namespace: &mut Namespace| {
         namespace.metadata.managed_fields = None;
         namespace.metadata.annotations = None;
     };
-    let events = watcher(Api::<Namespace>::all(client), watcher::Config::default()).default_backoff().modify(strip);
+    let events =
+        watcher(Api::<Namespace>::all(client), watcher::Config::default()).default_backoff().modify(strip);
     let mut events = std::pin::pin!(reflector(writer, events));
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         if let Err(error) = event {
@@ -148,7 +150,8 @@ async fn serve(client: Client, command: Command) {
     match command {
         Command::Read { namespace, reply } => {
             let read = Api::<Namespace>::all(client).get(&namespace).await;
-            let labels = read.map(|found| found.metadata.labels.unwrap_or_default()).map_err(|e| e.to_string());
+            let labels =
+                read.map(|found| found.metadata.labels.unwrap_or_default()).map_err(|e| e.to_string());
             drop(reply.send(labels));
         }
         Command::Mark { namespace } => {

@@ -10,7 +10,7 @@ mod provider;
 pub mod review;
 mod workloads;
 
-pub use lookups::{Lookups, LookupError};
+pub use lookups::{LookupError, Lookups};
 pub use pods::pod;
 pub use workloads::workload;
 

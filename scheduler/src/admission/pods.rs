@@ -91,7 +91,8 @@ fn judge(
         Policy::Off => Vec::new(),
         _ => provider::unsupported(snapshot, resolved.provider, &request.object),
     };
-    let admission = admit_pod(&request.object, facts, &resolved, &unsupported, &wishes).map_err(|e| e.to_string())?;
+    let admission =
+        admit_pod(&request.object, facts, &resolved, &unsupported, &wishes).map_err(|e| e.to_string())?;
     Ok((Verdict::Allowed(admission), resolved.policy))
 }
 

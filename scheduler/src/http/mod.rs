@@ -35,7 +35,8 @@ pub fn secure(config: &mut ServiceConfig) {
     config
         .route("/admission/pods", post().to(admission::pods))
         .route("/admission/workloads", post().to(admission::workloads))
-        .route("/readyz", get().to(probes::ready)).route("/healthz", get().to(probes::alive));
+        .route("/readyz", get().to(probes::ready))
+        .route("/healthz", get().to(probes::alive));
 }
 
 fn verbs(config: &mut ServiceConfig) {

@@ -72,7 +72,7 @@ inventory! {
     Decisions Counter "burst_decisions_total"
         "Pods with a policy seen bound, by policy, outcome (local, cloud) and reason."
     Events Counter "burst_events_total"
-        "Events written on pods, by result (sent, failed, dropped)."
+        "Events about decisions handed over to be written on pods."
     CertificateReloads Counter "burst_certificate_reloads_total"
         "Changes of the serving certificate's files, by result (loaded, failed)."
     CacheAge Gauge "burst_cache_age_seconds"
