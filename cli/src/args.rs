@@ -1,0 +1,63 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Asks burst, and about burst.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl burst", bin_name = "kubectl burst", version)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Proves that localPrefer holds with a KubeSchedulerConfiguration, or says what weight it needs
+    ///
+    /// Reads the file and does the arithmetic of every profile: by taint, the weight of TaintToleration against everything
+    /// else that scores (needs no extender call and holds while burst is down); by extender, the weight of burst's extender
+    /// against all plugins.
+    ///
+    /// Exit code 0: localPrefer is proved for every profile. 1: it is not. 2: the file or the cluster could not be read.
+    Verify(Verify),
+    /// Prints the version
+    Version,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kubectl burst verify deploy/scheduler/kube-scheduler-config.yaml\n  \
+                  kubectl burst verify /etc/kubernetes/kube-scheduler-config.yaml --live")]
+pub(crate) struct Verify {
+    /// The configuration file that kube-scheduler gets with --config
+    pub(crate) file: PathBuf,
+    /// Judge this profile only (schedulerName)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Count the PreferNoSchedule taints on the cluster's nodes, instead of assuming one on each virtual node and none
+    /// on real nodes
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Kubeconfig of the cluster; $KUBECONFIG or ~/.kube/config if not given. Implies --live
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Least gap on the 0-10 scale that burst's extender leaves between real and virtual nodes for localPrefer pods
+    #[arg(long, value_name = "POINTS", default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=10))]
+    pub(crate) extender_gap: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+        let parsed = Args::try_parse_from(["kubectl-burst", "verify", "f.yaml", "--live"]).unwrap();
+        assert!(matches!(parsed.command, Command::Verify(v) if v.live && v.extender_gap == 10));
+        assert!(Args::try_parse_from(["kubectl-burst", "verify"]).is_err());
+    }
+}
