@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "tables read better with values than with borrows")]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

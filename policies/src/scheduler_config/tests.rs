@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "tables read better with values than with borrows")]
+
 use serde_json::json;
 
 use super::*;
