@@ -50,15 +50,28 @@ fn deployments_are_probed_bounded_and_unprivileged() {
     }
 }
 
+/// The text of a program's configuration in its ConfigMap.
+fn configuration(program: &str) -> String {
+    let objects = objects();
+    let map = objects.iter().find(|(_, o)| o["kind"] == "ConfigMap" && o["metadata"]["name"] == program);
+    map.unwrap_or_else(|| panic!("no ConfigMap {program}")).1["data"]["config.yaml"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
 #[test]
-fn programs_configurations_inside_config_maps_parse() {
-    let maps = objects().into_iter().filter(|(_, o)| o["kind"] == "ConfigMap");
-    let mut seen = 0;
-    for (file, map) in maps {
-        let text = map["data"]["config.yaml"].as_str().unwrap();
-        let config: Value = serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{file}: {e}"));
-        assert!(config.is_object(), "{file}");
-        seen += 1;
-    }
-    assert_eq!(seen, 2);
+fn the_schedulers_configuration_is_one_that_it_reads() {
+    let config: scheduler::config::Config =
+        serde_saphyr::from_str(&configuration("burst-scheduler")).unwrap();
+    assert!(config.marker, "the shipped KubeSchedulerConfiguration declares the marker");
+    assert_eq!(config.https.bind.port(), 10260);
+    assert!(config.https.cert_file.is_some() && config.https.key_file.is_some());
+    assert_eq!(config.namespace_exempt, ["kube-system", "burst-system"]);
+}
+
+#[test]
+fn the_bridges_configuration_parses() {
+    let config: Value = serde_saphyr::from_str(&configuration("burst-bridge")).unwrap();
+    assert_eq!(config["nodes"][0]["provider"], "cci");
 }
