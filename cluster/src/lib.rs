@@ -12,7 +12,7 @@ pub mod index;
 pub mod lease;
 pub mod owners;
 pub mod patch;
-mod requests;
+mod read;
 pub mod slim;
 pub mod snapshot;
 pub mod testing;

@@ -9,12 +9,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use policies::keys;
 use policies::node::{NodeClass, NodeRow, Taint, TaintEffect};
+use policies::pod::read_list;
+use policies::pod::view::ResourceList;
 use policies::resources::Resources;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::wire::{decode, identity, identity_of, kept, or_default};
-use crate::requests::{Amounts, resources};
 
 /// A Node with only what decisions need.
 #[derive(Clone, Debug, Default)]
@@ -68,21 +70,24 @@ impl SlimNode {
 
 impl<'de> Deserialize<'de> for SlimNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        decode(deserializer, from_wire, from_value)
+        decode(deserializer, from_text, from_value)
     }
 }
 
-fn from_wire(wire: NodeWire) -> SlimNode {
+fn from_text(text: &str) -> Result<SlimNode, serde_json::Error> {
+    let wire: NodeWire<'_> = serde_json::from_str(text)?;
+    let amounts = wire.status.allocatable.iter().map(|(name, amount)| (name.as_str(), &*amount.0));
+    let allocatable = read_list("status.allocatable", amounts).map_err(serde_json::Error::custom)?;
     let meta = wire.metadata;
-    SlimNode {
+    Ok(SlimNode {
         metadata: identity(meta.name, String::new(), meta.uid, meta.resource_version),
         labels: meta.labels,
         taints: wire.spec.taints.into_iter().filter_map(TaintWire::known).collect(),
         unschedulable: wire.spec.unschedulable,
-        allocatable: resources(&wire.status.allocatable),
+        allocatable,
         ready: wire.status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"),
         undecodable: false,
-    }
+    })
 }
 
 fn from_value(value: &Value) -> SlimNode {
@@ -94,13 +99,13 @@ fn from_value(value: &Value) -> SlimNode {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct NodeWire {
+struct NodeWire<'a> {
     #[serde(deserialize_with = "or_default")]
     metadata: NodeMeta,
     #[serde(deserialize_with = "or_default")]
     spec: NodeSpec,
-    #[serde(deserialize_with = "or_default")]
-    status: NodeStatus,
+    #[serde(borrow, deserialize_with = "or_default")]
+    status: NodeStatus<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -154,9 +159,9 @@ impl TaintWire {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct NodeStatus {
-    #[serde(deserialize_with = "or_default")]
-    allocatable: Amounts,
+struct NodeStatus<'a> {
+    #[serde(borrow, deserialize_with = "or_default")]
+    allocatable: ResourceList<'a>,
     #[serde(deserialize_with = "or_default")]
     conditions: Vec<Condition>,
 }

@@ -8,14 +8,16 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use policies::keys;
+use policies::pod::effective_requests;
+use policies::pod::view::{PodView, Spec};
 use policies::policy::Policy;
 use policies::resources::Resources;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::wire::{decode, identity, identity_of, kept, or_default, text};
-use crate::requests::{PodSpecWire, effective};
 
 /// Labels that name an application, in order of preference.
 const APP: [&str; 2] = ["app.kubernetes.io/name", "app"];
@@ -114,26 +116,30 @@ impl SlimPod {
 
 impl<'de> Deserialize<'de> for SlimPod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        decode(deserializer, from_wire, from_value)
+        decode(deserializer, from_text, from_value)
     }
 }
 
-fn from_wire(wire: PodWire) -> SlimPod {
+fn from_text(text: &str) -> Result<SlimPod, serde_json::Error> {
+    let wire: PodWire<'_> = serde_json::from_str(text)?;
+    let view = PodView { spec: wire.spec, ..PodView::default() };
+    let requests = effective_requests(&view).map_err(serde_json::Error::custom)?;
+    let node = view.spec.node_name.as_ref().map(|node| node.as_str()).filter(|node| !node.is_empty());
     let meta = wire.metadata;
     let owner = meta.owner_references.into_iter().find(|o| o.controller);
-    SlimPod {
+    Ok(SlimPod {
         metadata: identity(meta.name, meta.namespace, meta.uid, meta.resource_version),
-        node: (!wire.spec.node_name.is_empty()).then_some(wire.spec.node_name.clone()),
+        node: node.map(SmolStr::new),
         phase: PodPhase::parse(&wire.status.phase),
         deleting: meta.deletion_timestamp.is_some(),
         labels: meta.labels,
         annotations: meta.annotations,
         owner: owner.map(OwnerWire::into_ref),
-        requests: effective(&wire.spec),
-        priority: wire.spec.priority,
+        requests,
+        priority: view.spec.priority.unwrap_or_default(),
         created: meta.creation_timestamp.and_then(|at| at.parse().ok()),
         undecodable: false,
-    }
+    })
 }
 
 fn from_value(value: &Value) -> SlimPod {
@@ -151,11 +157,11 @@ fn from_value(value: &Value) -> SlimPod {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct PodWire {
+struct PodWire<'a> {
     #[serde(deserialize_with = "or_default")]
     metadata: PodMeta,
-    #[serde(deserialize_with = "or_default")]
-    spec: PodSpecWire,
+    #[serde(borrow, deserialize_with = "or_default")]
+    spec: Spec<'a>,
     #[serde(deserialize_with = "or_default")]
     status: PodStatus,
 }
@@ -240,3 +246,6 @@ impl Resource for SlimPod {
         &mut self.metadata
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,24 +55,18 @@ impl<'de> Visitor<'de> for Kept {
 }
 
 /// Decodes an object from its text: the whole of it, else whatever a JSON value gives.
-pub(super) fn decode<'de, D, W, T>(
+pub(super) fn decode<'de, D: Deserializer<'de>, T>(
     deserializer: D,
-    full: fn(W) -> T,
+    full: fn(&str) -> Result<T, serde_json::Error>,
     partial: fn(&Value) -> T,
-) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    W: for<'a> Deserialize<'a>,
-{
+) -> Result<T, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
-    match serde_json::from_str::<W>(raw.get()) {
-        Ok(wire) => Ok(full(wire)),
-        Err(error) => {
-            let value = serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
-            tracing::warn!(%error, object = text(&value, "/metadata/name"), "an object could not be decoded completely");
-            Ok(partial(&value))
-        }
-    }
+    full(raw.get()).or_else(|error| {
+        let value = serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
+        let (namespace, name) = (text(&value, "/metadata/namespace"), text(&value, "/metadata/name"));
+        tracing::warn!(%error, namespace, name, "an object could not be decoded completely");
+        Ok(partial(&value))
+    })
 }
 
 /// A string at a JSON pointer, empty if there is none.
