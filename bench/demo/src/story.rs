@@ -118,7 +118,7 @@ impl Story<'_> {
         self.screen.command(&format!("curl http://{}/api/capacity", Stack::page()));
         let answer = self.stack.page_get(self.lab, "/api/capacity").await?;
         for class in ["real", "virtual"] {
-            self.screen.fact(class, &answer[class].to_string());
+            self.screen.fact(class, &answer["classes"][class].to_string());
         }
         Ok(())
     }
@@ -194,9 +194,8 @@ fn is_burst(pod: &Value) -> bool {
     pod["spec"]["nodeName"].as_str().is_some_and(|node| node.starts_with("burst-"))
 }
 
-/// The newest decision's sentence, whether the answer is a list or holds one.
+/// The newest decision's sentence; decisions come newest first, as a list or under `decisions`.
 fn find_sentence(answer: &Value) -> Option<String> {
     let decisions = answer.as_array().or_else(|| answer["decisions"].as_array())?;
-    let decision = decisions.last()?;
-    ["sentence", "message"].iter().find_map(|key| decision[*key].as_str()).map(ToOwned::to_owned)
+    decisions.first()?["sentence"].as_str().map(ToOwned::to_owned)
 }
