@@ -113,3 +113,15 @@ fn mutations_may_be_applied_twice_and_every_policy_is_bound() {
         }
     }
 }
+
+/// `variables.x.?y.hasValue()` on an optional variable answers false for a value that is there, and the patch would
+/// then replace a container's own requests.
+#[test]
+fn patches_ask_for_presence_with_has() {
+    for document in documents() {
+        for mutation in document["spec"]["mutations"].as_array().into_iter().flatten() {
+            let patch = mutation["jsonPatch"]["expression"].as_str().unwrap();
+            assert!(!patch.contains("hasValue"), "{patch}");
+        }
+    }
+}
