@@ -302,7 +302,8 @@ mod tests {
 
     #[test]
     fn how_long_to_wait() {
-        let cases: [(&[(&'static str, &'static str)], &str, u64); 4] = [
+        type Case = (&'static [(&'static str, &'static str)], &'static str, u64);
+        let cases: [Case; 4] = [
             (&[("retry-after", "7")], "", 7),
             (&[("retry-after", "Fri, 02 Jan 2026 03:05:05 GMT")], "", 60),
             (&[], r#"{"details":{"retryAfterSeconds":3}}"#, 3),

@@ -115,6 +115,12 @@ impl Client {
             let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
                 CloudError::Invalid(format!("the CA certificates of {}: {error}", settings.region))
             })?;
+            if roots.is_empty() {
+                return Err(CloudError::Invalid(format!(
+                    "the CA file of {} holds no certificate",
+                    settings.region
+                )));
+            }
             builder = builder.tls_certs_only(roots);
         }
         let http = builder.build().map_err(|error| invalid(&error))?;

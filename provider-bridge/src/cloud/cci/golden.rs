@@ -22,7 +22,10 @@ pub(super) fn check(set: &str, run: impl Fn(&Value) -> Value) {
             std::fs::write(&output, actual).unwrap();
         } else {
             let expected = std::fs::read_to_string(&output).unwrap_or_default();
-            assert_eq!(actual, expected, "{} (refresh: see golden.rs)", output.display());
+            let differs =
+                actual.lines().zip(expected.lines()).position(|(actual, expected)| actual != expected);
+            let line = differs.unwrap_or_else(|| actual.lines().count().min(expected.lines().count()));
+            assert!(actual == expected, "{}:{} differs (refresh: see golden.rs)", output.display(), line + 1);
         }
     }
 }

@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    fn service(namespace: &str, name: &str, ip: &str, ports: Value) -> Value {
+    fn service(namespace: &str, name: &str, ip: &str, ports: &Value) -> Value {
         json!({"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterIP": ip, "ports": ports}})
     }
 
@@ -89,7 +89,7 @@ mod tests {
             "shop",
             "web-api",
             "10.0.0.9",
-            json!([{"name": "http", "port": 80}, {"port": 53, "protocol": "UDP"}]),
+            &json!([{"name": "http", "port": 80}, {"port": 53, "protocol": "UDP"}]),
         )];
         let lines: Vec<_> =
             variables(&services, "shop", true).into_iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -116,11 +116,11 @@ mod tests {
     fn which_services_count() {
         let port = json!([{"port": 443}]);
         let services = [
-            service("default", "kubernetes", "10.0.0.1", port.clone()),
-            service("default", "other", "10.0.0.2", port.clone()),
-            service("shop", "web", "fd00::1", port.clone()),
-            service("shop", "headless", "None", port.clone()),
-            service("shop", "external", "", port),
+            service("default", "kubernetes", "10.0.0.1", &port),
+            service("default", "other", "10.0.0.2", &port),
+            service("shop", "web", "fd00::1", &port),
+            service("shop", "headless", "None", &port),
+            service("shop", "external", "", &port),
         ];
         let hosts = |links| -> Vec<String> {
             let all = variables(&services, "shop", links);

@@ -102,7 +102,7 @@ fn copies_of_the_same_content_have_the_same_name_and_others_have_not() {
     let mut input = case("volumes");
     let before = names(&input);
     assert_eq!(names(&input), before);
-    input["configMaps"]["conf"]["data"]["a.ini"] = "x=2".into();
+    input["configMaps"]["conf"]["binaryData"]["blob"] = "AAI=".into();
     let after = names(&input);
     assert_eq!(before.len(), after.len());
     assert_eq!(before.iter().filter(|name| !after.contains(name)).count(), 1);

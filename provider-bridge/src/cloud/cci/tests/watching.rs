@@ -54,16 +54,14 @@ fn line(kind: &str, object: &Value) -> Bytes {
 }
 
 fn queries(server: &Server) -> Vec<String> {
-    let get = |query: &str, name: &str| -> Option<String> {
-        url::form_urlencoded::parse(query.as_bytes())
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
+    let get = |query: &str, name: &str| {
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     };
     let pods = server.seen().into_iter().filter(|seen| seen.path.ends_with("/pods"));
-    pods.map(|seen| {
-        get(&seen.query, "watch").map_or("list".into(), |_| {
-            format!("watch {}", get(&seen.query, "resourceVersion").unwrap_or_default())
-        })
+    pods.map(|seen| match get(&seen.query, "watch") {
+        Some(_) => format!("watch {}", get(&seen.query, "resourceVersion").unwrap_or_default()),
+        None => "list".to_owned(),
     })
     .collect()
 }
