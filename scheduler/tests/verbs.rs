@@ -1,5 +1,11 @@
 //! The verbs as tables: both forms of the nodes, every policy, bodies captured from a genuine kube-scheduler, and what
 //! holds for any request.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 

@@ -38,7 +38,7 @@ fn capacity(page: &mut Page<'_>, real: &ClassTotals, virtual_nodes: &ClassTotals
         [series("usable", totals.usable), series("unusable", totals.nodes.saturating_sub(totals.usable))]
     });
     page.write(Metric::Nodes, states);
-    let by_class: [(Metric, fn(&ClassTotals) -> f64); 6] = [
+    let by_class: [(Metric, Read); 6] = [
         (Metric::CpuAllocatable, |t| number(t.allocatable.cpu_milli) / 1000.0),
         (Metric::CpuRequested, |t| number(t.requested.cpu_milli) / 1000.0),
         (Metric::MemoryAllocatable, |t| number(t.allocatable.memory_bytes)),
@@ -61,6 +61,8 @@ fn pods(page: &mut Page<'_>, snapshot: &Snapshot) {
     page.write(Metric::PodsByPolicy, by_policy);
     page.write(Metric::PodsPending, [(String::new(), f64::from(snapshot.totals().pending_pods))]);
 }
+
+type Read = fn(&ClassTotals) -> f64;
 
 struct Page<'o>(&'o mut String);
 

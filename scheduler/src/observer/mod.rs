@@ -64,13 +64,13 @@ impl Observer {
             if stop.run_until_cancelled(tokio::time::sleep_until(binding.seen + SETTLE)).await.is_none() {
                 return;
             }
-            self.record(*binding.pod);
+            self.record(&binding.pod);
         }
     }
 
-    fn record(&self, pod: PodFacts) {
+    fn record(&self, pod: &PodFacts) {
         let snapshot = self.cluster.snapshot();
-        let Some(decision) = explain(&pod, &snapshot, Timestamp::now()) else { return };
+        let Some(decision) = explain(pod, &snapshot, Timestamp::now()) else { return };
         let labels = [
             ("policy", decision.policy.as_str()),
             ("outcome", decision.outcome),

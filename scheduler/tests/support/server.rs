@@ -49,7 +49,7 @@ pub(crate) async fn start(api: &FakeApi, synced: bool) -> Server {
 pub(crate) async fn start_with(api: &FakeApi, synced: bool, tls: Option<rustls::ServerConfig>) -> Server {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     let lookups = Lookups::start(&api.client(), &stop, &tracker);
-    let cluster = ClusterWatch::start(&api.client(), stop.clone(), &tracker);
+    let cluster = ClusterWatch::start(api.client(), stop.clone(), &tracker);
     if synced {
         tokio::time::timeout(PATIENCE, cluster.wait_synced()).await.expect("the first lists");
     }
@@ -105,7 +105,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     pub(crate) async fn call(&mut self, method: &str, path: &str, body: &[u8]) -> Response {
         let length = body.len();
-        self.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").as_bytes()).await;
+        self.send(
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").as_bytes(),
+        )
+        .await;
         self.send(body).await;
         self.receive().await
     }
@@ -123,7 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         let mut lines = head.lines();
-        let status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).expect("a status");
+        let status =
+            lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).expect("a status");
         let headers: BTreeMap<String, String> = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(key, value)| (key.to_lowercase(), value.to_owned()))
@@ -136,7 +140,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn more(&mut self) {
-        let got = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.read)).await.expect("an answer");
+        let got =
+            tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.read)).await.expect("an answer");
         assert!(got.expect("the connection is open") > 0, "the server closed the connection");
     }
 }

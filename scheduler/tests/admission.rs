@@ -1,0 +1,267 @@
+//! Admission over HTTPS-shaped reviews, with owners and namespaces in the in-memory API server.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking"
+)]
+
+mod support {
+    pub(crate) mod server;
+}
+
+use base64::Engine;
+use cluster::testing::{FakeApi, Fault};
+use scheduler::admission::review::{Request, Verdict, answer, parse};
+use scheduler::admission::{LookupError, pod, workload};
+use scheduler::app::App;
+use serde_json::{Value, json};
+use support::server::{Server, eventually, start};
+
+fn cluster() -> FakeApi {
+    let api = FakeApi::new();
+    api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
+    api.put(json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "eci", "labels": {"virtual-node-affinity-injection": "enabled"}}}));
+    api.put(json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "burst-cci-0", "labels": {"type": "virtual-kubelet"}},
+        "spec": {"taints": [{"key": "virtual-kubelet.io/provider", "value": "huawei", "effect": "NoSchedule"}]},
+        "status": {"allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110"},
+                   "conditions": [{"type": "Ready", "status": "True"}]},
+    }));
+    api
+}
+
+/// A Deployment with a label, its ReplicaSet without one, and a pod of that.
+fn deployment(api: &FakeApi, value: &str) -> Value {
+    let owner = |kind: &str, name: &str, uid: &str| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}]);
+    api.put(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "d-1", "labels": {"burst-to-cci": value}}}));
+    api.put(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": "web-7f", "namespace": "shop", "uid": "r-1", "ownerReferences": owner("Deployment", "web", "d-1")}}));
+    // As the ReplicaSet controller sends it: no namespace, no name yet.
+    let mut pod = bare(json!({}));
+    pod["metadata"] =
+        json!({"generateName": "web-7f-", "ownerReferences": owner("ReplicaSet", "web-7f", "r-1")});
+    pod
+}
+
+fn bare(labels: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1", "memory": "2Gi"}}}]},
+    })
+}
+
+fn review(namespace: &str, object: &Value, dry_run: bool) -> Vec<u8> {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "q-1", "kind": {"group": "", "version": "v1", "kind": object["kind"]},
+            "namespace": namespace, "operation": "CREATE", "object": object, "oldObject": null, "dryRun": dry_run,
+        },
+    })
+    .to_string()
+    .into_bytes()
+}
+
+async fn judged(app: &App, body: &[u8]) -> Result<Verdict, LookupError> {
+    let request: Request = parse(body).expect("a review");
+    let snapshot = app.cluster.snapshot();
+    match request.kind.kind.as_str() {
+        "Pod" => pod(&request, &snapshot, &app.settings, &app.lookups).await,
+        _ => workload(&request, &snapshot, &app.settings, &app.lookups).await,
+    }
+}
+
+/// The object as the API server would store it.
+async fn admitted(app: &App, namespace: &str, object: &Value) -> Value {
+    let verdict = judged(app, &review(namespace, object, false)).await.expect("a verdict");
+    patched(object, &verdict)
+}
+
+fn patched(object: &Value, verdict: &Verdict) -> Value {
+    let reply: Value = serde_json::from_slice(&answer("q-1", verdict).expect("an answer")).expect("JSON");
+    assert_eq!(reply["response"]["allowed"], true, "{reply}");
+    let mut object = object.clone();
+    if let Some(patch) = reply["response"]["patch"].as_str() {
+        assert_eq!(reply["response"]["patchType"], "JSONPatch");
+        let patch = base64::engine::general_purpose::STANDARD.decode(patch).expect("base64");
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON patch");
+        json_patch::patch(&mut object, &patch).expect("the patch applies");
+    }
+    object
+}
+
+async fn refused(app: &App, namespace: &str, object: &Value) -> String {
+    match judged(app, &review(namespace, object, false)).await.expect("a verdict") {
+        Verdict::Denied(reason) => reason,
+        Verdict::Allowed(admission) => panic!("admitted: {admission:?}"),
+    }
+}
+
+fn tolerated(pod: &Value) -> Vec<&str> {
+    let list = pod["spec"]["tolerations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(|t| t["key"].as_str()).collect()
+}
+
+fn active(api: &FakeApi, namespace: &str) -> bool {
+    let found = api.get("v1", "namespaces", "", namespace).expect("a namespace");
+    found["metadata"]["labels"]["burst.io/active"] == "true"
+}
+
+async fn server(api: &FakeApi) -> Server {
+    start(api, true).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_on_the_deployment_alone_is_enough() {
+    let api = cluster();
+    let server = server(&api).await;
+    for (policy, keys, marker) in [
+        ("auto", vec!["virtual-kubelet.io/provider", "burst.io/virtual-node"], json!("1")),
+        ("localPrefer", vec!["virtual-kubelet.io/provider"], Value::Null),
+        ("enforce", vec!["virtual-kubelet.io/provider", "burst.io/virtual-node"], Value::Null),
+        ("off", vec![], Value::Null),
+    ] {
+        // A Deployment of its own each time: owners are cached.
+        let api = cluster();
+        let server = start(&api, true).await;
+        let pod = admitted(&server.app, "shop", &deployment(&api, policy)).await;
+        assert_eq!(tolerated(&pod), keys, "{policy}");
+        assert_eq!(pod["metadata"]["annotations"]["burst.io/resolved-policy"], policy);
+        assert_eq!(
+            pod["metadata"]["annotations"]["burst.io/policy-source"],
+            "Deployment/web label burst-to-cci"
+        );
+        assert_eq!(
+            pod["spec"]["containers"][0]["resources"]["limits"]["burst.io/managed"], marker,
+            "{policy}"
+        );
+        assert_eq!(pod["spec"]["affinity"].is_null(), policy != "enforce", "{policy}");
+        assert_eq!(
+            admitted(&server.app, "shop", &pod).await,
+            pod,
+            "{policy}: the second time changes nothing"
+        );
+        server.end().await;
+    }
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_namespace_speaks_when_nobody_else_does() {
+    let api = cluster();
+    let server = server(&api).await;
+    let pod = admitted(&server.app, "eci", &bare(json!({}))).await;
+    assert_eq!(pod["metadata"]["annotations"]["burst.io/resolved-policy"], "enforce");
+    let pod = admitted(&server.app, "eci", &bare(json!({"burst-to-cci": "off"}))).await;
+    assert_eq!(pod["metadata"]["annotations"]["burst.io/resolved-policy"], "off");
+    // Newer than the watch, or the watch never saw it: read live.
+    let ordinary = bare(json!({}));
+    assert_eq!(admitted(&server.app, "shop", &ordinary).await, ordinary, "an ordinary pod stays as it came");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_is_refused_in_words() {
+    let api = cluster();
+    let server = server(&api).await;
+    let check = async |object: Value, words: &[&str]| {
+        let reason = refused(&server.app, "shop", &object).await;
+        for word in words {
+            assert!(reason.contains(word), "{reason} does not say {word}");
+        }
+    };
+    check(
+        bare(json!({"burst-to-cci": "Auto"})),
+        &["shop/p", "burst-to-cci", "Auto", "auto", "localPrefer", "enforce", "off"],
+    )
+    .await;
+    check(
+        bare(json!({"burst-to-cci": "auto", "burst.io/policy": "off"})),
+        &["burst-to-cci", "burst.io/policy"],
+    )
+    .await;
+    let mut host_path = bare(json!({"burst-to-cci": "enforce"}));
+    host_path["spec"]["volumes"] = json!([{"name": "v", "hostPath": {"path": "/var"}}]);
+    check(host_path, &["shop/p", "spec.volumes[0].hostPath", "enforce"]).await;
+    let mut quantity = bare(json!({"burst-to-cci": "auto"}));
+    quantity["spec"]["containers"][0]["resources"]["requests"]["memory"] = json!("9Gb");
+    check(quantity, &["shop/p", "spec.containers[0].resources.requests.memory", "9Gb"]).await;
+    let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "labels": {"burst-to-cci": "cloud"}}, "spec": {"template": bare(json!({}))}});
+    check(workload, &["Deployment/web", "cloud", "localPrefer"]).await;
+    let daemons = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "logs", "labels": {"burst-to-cci": "enforce"}}, "spec": {"template": bare(json!({}))}});
+    check(daemons, &["DaemonSet/logs", "enforce"]).await;
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tolerating_daemon_set_is_kept_off_in_its_template() {
+    let api = cluster();
+    let server = server(&api).await;
+    let mut template = bare(json!({}));
+    template["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+    let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "logs"}, "spec": {"template": template}});
+    let stored = admitted(&server.app, "shop", &set).await;
+    let place = "/spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution\
+                 /nodeSelectorTerms/0/matchExpressions/0";
+    assert_eq!(
+        stored.pointer(place),
+        Some(&json!({"key": "type", "operator": "NotIn", "values": ["virtual-kubelet"]})),
+        "{stored}"
+    );
+    assert!(!active(&api, "shop"));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_namespace_is_marked_by_a_burst_workload_and_by_no_dry_run() {
+    let api = cluster();
+    let server = server(&api).await;
+    let object = |value: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "labels": {"burst-to-cci": value}}, "spec": {"template": bare(json!({}))}})
+    };
+    for (body, reason) in [
+        (review("shop", &object("auto"), true), "a dry run"),
+        (review("shop", &object("off"), false), "policy off"),
+    ] {
+        judged(&server.app, &body).await.expect("a verdict");
+        // The mark of another namespace is behind it in the same queue.
+        judged(&server.app, &review("default", &object("auto"), false)).await.expect("a verdict");
+        eventually("the other namespace is marked", async || active(&api, "default")).await;
+        assert!(!active(&api, "shop"), "{reason}");
+    }
+    judged(&server.app, &review("shop", &object("auto"), false)).await.expect("a verdict");
+    eventually("the namespace is marked", async || active(&api, "shop")).await;
+    judged(&server.app, &review("eci", &bare(json!({})), false)).await.expect("a verdict");
+    eventually("a pod marks its namespace too", async || active(&api, "eci")).await;
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exempt_namespace_is_not_touched() {
+    let api = cluster();
+    let server = server(&api).await;
+    let pod = bare(json!({"burst-to-cci": "nonsense"}));
+    assert_eq!(admitted(&server.app, "kube-system", &pod).await, pod);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_that_fails_is_no_verdict() {
+    let api = cluster();
+    let pod = deployment(&api, "auto");
+    api.fault(Fault::status(500).on("GET", "/replicasets"));
+    let server = server(&api).await;
+    let failed = judged(&server.app, &review("shop", &pod, false))
+        .await
+        .expect_err("no owners, no verdict")
+        .to_string();
+    assert!(failed.starts_with("burst: ") && failed.contains("web-7f"), "{failed}");
+    server.end().await;
+}
