@@ -5,5 +5,13 @@
 //! and in tags on cloud instances, nowhere else.
 
 pub mod cloud;
+pub mod config;
+pub mod gc;
+pub mod http;
 pub mod kubelet;
+pub mod metrics;
+pub mod node;
+pub mod pods;
+pub mod registry;
 pub mod streams;
+pub mod supervisor;

@@ -1,0 +1,251 @@
+//! The bridge's configuration: what the operator declares, as typed values.
+//!
+//! The file is the truth about which virtual nodes exist. Unknown keys, wrong units and contradictions are refused with
+//! the file, the key path and what to do ([`load`]); nothing is guessed. Secrets are never in the file, only paths.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+mod check;
+mod load;
+#[cfg(test)]
+mod tests;
+
+pub use load::{ConfigProblem, load};
+
+/// Everything `burst-bridge --config FILE` reads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BridgeConfig {
+    /// Path of a kubeconfig; without it the in-cluster configuration is used.
+    pub kubeconfig: Option<PathBuf>,
+    /// `InternalIP` of every virtual node: the address at which the API server reaches the kubelet ports.
+    pub address: IpAddr,
+    /// Metrics and health listener.
+    #[serde(default)]
+    pub http: HttpConfig,
+    /// Kubelet ports.
+    #[serde(default)]
+    pub kubelet: KubeletConfig,
+    /// Act as `system:node:<name>` for pods, their status, Secrets and ConfigMaps (the Node authorizer then limits each
+    /// virtual node to what its own pods use).
+    #[serde(default = "yes")]
+    pub impersonate_nodes: bool,
+    /// Concurrency and times of pod life.
+    #[serde(default)]
+    pub pods: PodsConfig,
+    /// Orphan collection.
+    #[serde(default)]
+    pub gc: GcConfig,
+    /// The virtual nodes; at least one.
+    pub nodes: Vec<NodeConfig>,
+}
+
+/// Metrics and health listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port.
+    pub bind: SocketAddr,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 10262)) }
+    }
+}
+
+/// Certificates of the kubelet ports.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct KubeletConfig {
+    /// Serving certificate chain, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// Serving key, PEM.
+    pub key_file: Option<PathBuf>,
+    /// CA of client certificates, PEM; without it only bearer tokens are accepted.
+    pub client_ca_file: Option<PathBuf>,
+    /// Make a self-signed serving certificate at start instead of reading files.
+    pub self_signed: bool,
+}
+
+/// Concurrency and times of pod life.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PodsConfig {
+    /// Calls to the cloud in flight, per node.
+    pub cloud_calls: usize,
+    /// Calls to the API server in flight, per node.
+    pub api_calls: usize,
+    /// How long the instance of a finished pod is kept (seconds); its result is saved before.
+    pub finished_ttl_seconds: u64,
+    /// Longest back-off between two tries of one call (seconds).
+    pub max_backoff_seconds: u64,
+    /// How long a cloud's listing may lag behind its writes (seconds): an absence counts only if the list began later.
+    pub settle_seconds: u64,
+    /// A call to the cloud without an answer for so long counts as "outcome unknown" (seconds).
+    pub call_timeout_seconds: u64,
+}
+
+impl Default for PodsConfig {
+    fn default() -> Self {
+        Self {
+            cloud_calls: 64,
+            api_calls: 32,
+            finished_ttl_seconds: 30,
+            max_backoff_seconds: 120,
+            settle_seconds: 3,
+            call_timeout_seconds: 60,
+        }
+    }
+}
+
+impl PodsConfig {
+    /// [`Self::finished_ttl_seconds`] as a duration.
+    pub const fn finished_ttl(&self) -> Duration {
+        Duration::from_secs(self.finished_ttl_seconds)
+    }
+}
+
+/// Orphan collection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct GcConfig {
+    /// Time between two sweeps (seconds).
+    pub interval_seconds: u64,
+    /// An instance younger than this is never an orphan (seconds).
+    pub min_age_seconds: u64,
+    /// A sweep that would delete more than this share of the instances stops and complains (percent).
+    pub max_percent: u8,
+    /// Up to this many deletions a sweep never stops for [`Self::max_percent`].
+    pub always_allowed: usize,
+}
+
+impl Default for GcConfig {
+    fn default() -> Self {
+        Self { interval_seconds: 30, min_age_seconds: 60, max_percent: 30, always_allowed: 5 }
+    }
+}
+
+/// One virtual node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Node name.
+    pub name: String,
+    /// Registered name of the provider (`cci`).
+    pub provider: String,
+    /// Kubelet port of this node; requests do not name the node, so each has its own.
+    pub port: u16,
+    /// What the node offers.
+    pub capacity: CapacityConfig,
+    /// More labels; they win over the built-in ones except the identity label.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// More taints.
+    #[serde(default)]
+    pub taints: Vec<TaintConfig>,
+    /// Region label; the provider's region if absent.
+    pub region: Option<String>,
+    /// Zone label; absent means no zone label (an empty zone of its own stalls hard spread constraints of others).
+    pub zone: Option<String>,
+    /// Publish `kubernetes.io/hostname` (off: same reason as `zone`).
+    #[serde(default)]
+    pub hostname_label: bool,
+    /// `kubernetes.io/os`.
+    #[serde(default = "linux")]
+    pub os: String,
+    /// `kubernetes.io/arch`.
+    #[serde(default = "amd64")]
+    pub arch: String,
+    /// No new instances, also for pods bound by `nodeName`; running ones stay.
+    #[serde(default)]
+    pub cordon: bool,
+    /// Settings of provider `cci`.
+    pub cci: Option<CciConfig>,
+}
+
+/// Node capacity, as Kubernetes quantities.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CapacityConfig {
+    /// Cores (`200`, `500m`).
+    pub cpu: String,
+    /// Memory (`512Gi`).
+    pub memory: String,
+    /// Pods.
+    pub pods: u32,
+    /// Ephemeral storage (`20Ti`).
+    pub ephemeral_storage: Option<String>,
+}
+
+/// One extra taint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaintConfig {
+    /// Key.
+    pub key: String,
+    /// Value.
+    #[serde(default)]
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: policies::node::TaintEffect,
+}
+
+/// Huawei CCI 1.0 account, place and network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CciConfig {
+    /// Base URL (`https://cci.cn-north-4.myhuaweicloud.com`).
+    pub endpoint: String,
+    /// Region, also the node's region label.
+    pub region: String,
+    /// Project id.
+    pub project_id: String,
+    /// Account (domain) id.
+    pub domain_id: Option<String>,
+    /// File with the access key id.
+    pub access_key_file: PathBuf,
+    /// File with the secret access key.
+    pub secret_key_file: PathBuf,
+    /// CA bundle of the endpoint, PEM; the system's roots if absent.
+    pub ca_file: Option<PathBuf>,
+    /// Cluster id in the tags; the UID of the kube-system namespace if absent.
+    pub cluster_id: Option<String>,
+    /// Zone to create in.
+    pub available_zone: Option<String>,
+    /// Network of the namespace.
+    pub network: CciNetworkConfig,
+}
+
+/// Network of a CCI namespace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CciNetworkConfig {
+    /// VPC id.
+    pub vpc_id: String,
+    /// Network id.
+    pub network_id: String,
+    /// Subnet id.
+    pub subnet_id: String,
+    /// Subnet CIDR.
+    pub cidr: String,
+    /// Security group id.
+    pub security_group_id: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn linux() -> String {
+    "linux".to_owned()
+}
+
+fn amd64() -> String {
+    "amd64".to_owned()
+}

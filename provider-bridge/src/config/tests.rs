@@ -1,0 +1,108 @@
+use std::io::Write;
+
+use super::*;
+
+const GOOD: &str = r"
+address: 198.18.0.1
+kubelet: { selfSigned: true }
+nodes:
+- name: burst-a
+  provider: cci
+  port: 10250
+  capacity: { cpu: 200, memory: 512Gi, pods: 1000, ephemeral-storage: 20Ti }
+  labels: { example.com/Team: Shop }
+  taints: [{ key: example.com/extra, effect: NoSchedule }]
+  cci: &cci
+    endpoint: https://198.18.0.1:7443
+    region: cn-north-4
+    projectId: p
+    domainId: d
+    accessKeyFile: ak
+    secretKeyFile: sk
+    network: { vpcId: v, networkId: n, subnetId: s, cidr: 192.168.0.0/18 }
+- name: burst-b
+  provider: cci
+  port: 10350
+  capacity: { cpu: '1', memory: 1Gi, pods: 10 }
+  cci: *cci
+";
+
+fn read(text: &str, env: &[(&str, &str)]) -> Result<BridgeConfig, ConfigProblem> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    load(file.path(), |key| env.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned()))
+}
+
+#[test]
+fn the_contract_is_read() {
+    let config = read(GOOD, &[]).unwrap();
+    assert_eq!(config.nodes.len(), 2);
+    assert_eq!(config.nodes[0].capacity.cpu, "200");
+    assert_eq!(config.nodes[0].capacity.ephemeral_storage.as_deref(), Some("20Ti"));
+    assert_eq!(config.nodes[0].labels.get("example.com/Team").map(String::as_str), Some("Shop"));
+    assert_eq!(config.nodes[1].cci.as_ref().unwrap().network.cidr, "192.168.0.0/18");
+    assert_eq!(config.http.bind.to_string(), "127.0.0.1:10262");
+    assert!(config.impersonate_nodes);
+    assert_eq!(config.pods.finished_ttl_seconds, 30);
+}
+
+#[test]
+fn scalars_can_come_from_the_environment() {
+    let env = [
+        ("BURST_HTTP_BIND", "127.0.0.1:9"),
+        ("BURST_IMPERSONATE_NODES", "false"),
+        ("BURST_PODS_FINISHED_TTL_SECONDS", "5"),
+        ("BURST_ADDRESS", "10.0.0.7"),
+        // What Kubernetes injects for a Service of that name must not matter.
+        ("BURST_SCHEDULER_SERVICE_HOST", "10.96.0.1"),
+    ];
+    let config = read(GOOD, &env).unwrap();
+    assert_eq!(config.http.bind.port(), 9);
+    assert!(!config.impersonate_nodes);
+    assert_eq!(config.pods.finished_ttl_seconds, 5);
+    assert_eq!(config.address.to_string(), "10.0.0.7");
+}
+
+/// Each bad file is refused with the file, the key and what to do.
+#[test]
+fn bad_files_are_refused_in_words() {
+    let cases: [(&str, &str, &[&str]); 13] = [
+        ("address: 198", "addres: 198", &["addres", "unknown field"]),
+        ("    projectId: p", "    projectID: p", &["projectID"]),
+        ("memory: 512Gi, pods", "memory: 4X, pods", &["nodes[0].capacity.memory", "4X", "512Gi"]),
+        ("cpu: '1'", "cpu: -1", &["nodes[1].capacity.cpu", "-1"]),
+        ("name: burst-b", "name: burst-a", &["nodes[1].name", "already the name of nodes[0]"]),
+        ("port: 10350", "port: 10250", &["nodes[1].port", "10250", "burst-a"]),
+        ("port: 10350", "port: 10262", &["nodes[1].port", "http.bind"]),
+        ("port: 10350", "port: 70000", &["port"]),
+        ("name: burst-b", "name: Burst_B", &["nodes[1].name", "Burst_B", "lower-case"]),
+        ("kubelet: { selfSigned: true }", "kubelet: { certFile: a }", &["kubelet.keyFile", "set both"]),
+        ("kubelet: { selfSigned: true }", "kubelet: {}", &["kubelet", "selfSigned"]),
+        (
+            "provider: cci\n  port: 10350",
+            "provider: gcp\n  port: 10350",
+            &["nodes[1].provider", "gcp", "cci"],
+        ),
+        ("  cci: *cci", "", &["nodes[1].cci", "missing"]),
+    ];
+    for (from, to, expected) in cases {
+        assert!(GOOD.contains(from), "{from}");
+        let text = read(&GOOD.replacen(from, to, 1), &[]).expect_err(to).to_string();
+        assert!(text.starts_with("configuration file /"), "{text}");
+        for word in expected {
+            assert!(text.contains(word), "{to}: {word:?} is not in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let text = load(std::path::Path::new("absent.yaml"), |_| None).unwrap_err().to_string();
+    assert!(text.contains("absent.yaml") && text.contains("--config"), "{text}");
+}
+
+#[test]
+fn something_that_is_not_yaml_is_refused() {
+    assert!(matches!(read("nodes: [", &[]), Err(ConfigProblem::Malformed { .. })));
+    assert!(matches!(read("", &[]), Err(ConfigProblem::Malformed { .. })));
+}

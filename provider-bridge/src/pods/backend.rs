@@ -1,0 +1,110 @@
+//! What the kubelet port of a virtual node asks about its pods, answered from the driver's table and the cloud.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::driver::Handle;
+use crate::cloud::{ByteStream, CloudError, Instance, PodIdentity, Provider};
+use crate::kubelet::{Backend, NotFound, Target};
+use crate::metrics;
+use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
+
+/// The pods of one virtual node, for its kubelet port.
+pub struct NodeBackend {
+    /// Asks the node's driver.
+    pub pods: Handle,
+    /// The cloud.
+    pub provider: Arc<dyn Provider>,
+    /// Virtual node name.
+    pub node: String,
+}
+
+impl std::fmt::Debug for NodeBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeBackend").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl NodeBackend {
+    async fn objects(&self, running: bool) -> Vec<Arc<Value>> {
+        self.pods.pods(running).await.unwrap_or_default().iter().map(cluster::BoundPod::object).collect()
+    }
+
+    async fn instance(&self, pod: &PodIdentity) -> Result<Instance, CloudError> {
+        let found = self.pods.instance(&pod.uid).await.map_err(|e| CloudError::Retryable(e.to_string()))?;
+        found.ok_or_else(|| {
+            let PodIdentity { namespace, name, .. } = pod;
+            CloudError::Gone(format!("pod {namespace}/{name} has no instance in the cloud now"))
+        })
+    }
+}
+
+fn has_container(pod: &Value, container: &str) -> bool {
+    ["containers", "initContainers", "ephemeralContainers"]
+        .iter()
+        .filter_map(|kind| pod.pointer(&format!("/spec/{kind}")).and_then(Value::as_array))
+        .flatten()
+        .any(|c| c.get("name").and_then(Value::as_str) == Some(container))
+}
+
+#[async_trait]
+impl Backend for NodeBackend {
+    async fn pods(&self) -> Vec<Arc<Value>> {
+        self.objects(false).await
+    }
+
+    async fn running_pods(&self) -> Vec<Arc<Value>> {
+        self.objects(true).await
+    }
+
+    async fn find(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+        container: &str,
+    ) -> Result<Target, NotFound> {
+        let (namespace_owned, pod_owned) = (namespace.to_owned(), pod.to_owned());
+        let found = self.pods.find(namespace, pod).await.ok().flatten();
+        let Some(found) = found else {
+            return Err(NotFound::Pod { namespace: namespace_owned, pod: pod_owned });
+        };
+        if let Some(uid) = uid.filter(|uid| *uid != found.uid) {
+            return Err(NotFound::Uid { namespace: namespace_owned, pod: pod_owned, uid: uid.to_owned() });
+        }
+        if !has_container(&found.object(), container) {
+            return Err(NotFound::Container {
+                namespace: namespace_owned,
+                pod: pod_owned,
+                container: container.to_owned(),
+            });
+        }
+        let pod = PodIdentity { uid: found.uid.to_string(), namespace: namespace_owned, name: pod_owned };
+        Ok(Target { pod, container: container.to_owned() })
+    }
+
+    async fn logs(&self, target: &Target, options: &LogOptions) -> Result<ByteStream, CloudError> {
+        let instance = self.instance(&target.pod).await?;
+        self.provider.logs(&instance, &target.container, options).await
+    }
+
+    async fn exec(
+        &self,
+        target: &Target,
+        request: &ExecRequest,
+        streams: ExecProviderEnd,
+    ) -> Result<(), CloudError> {
+        let instance = self.instance(&target.pod).await?;
+        self.provider.exec(&instance, &target.container, request, streams).await
+    }
+
+    fn metrics(&self) -> Option<String> {
+        Some(metrics::render())
+    }
+
+    fn configz(&self) -> Value {
+        json!({ "burst": { "node": self.node, "provider": self.provider.name() } })
+    }
+}

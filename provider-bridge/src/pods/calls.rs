@@ -1,0 +1,133 @@
+//! Makes the calls that a table asks for, each with a deadline, and reduces what comes back to an [`Answer`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::patch::{self, PodRef, Written};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::api::{Api, ListParams};
+use serde_json::Value;
+use smol_str::{SmolStr, ToSmolStr};
+
+use super::machine::Outcome;
+use super::table::{Answer, Work};
+use crate::cloud::{CloudError, PodIdentity, Provider, Resolve};
+use crate::metrics;
+
+/// What calls are made with.
+pub(super) struct Calls {
+    pub(super) client: Client,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) resolve: Arc<dyn Resolve>,
+    pub(super) node: String,
+    pub(super) timeout: Duration,
+}
+
+impl Calls {
+    pub(super) async fn make(&self, work: Work) -> Answer {
+        match work {
+            Work::Create(request) => {
+                let result = self.in_time("create", self.provider.create(&request, &*self.resolve)).await;
+                log(&self.node, &request.pod, "create", result.as_ref().err());
+                Answer::Created(request.pod, result)
+            }
+            Work::Delete { instance, grace_seconds } => {
+                let result = self.in_time("delete", self.provider.delete(&instance, grace_seconds)).await;
+                log(&self.node, &instance.pod, "delete", result.as_ref().err());
+                Answer::Deleted(instance.pod, result)
+            }
+            Work::Patch { pod, status, fingerprint, since } => {
+                let status = Value::Object(status);
+                let written = patch::patch_pod_status(&self.client, pod_ref(&pod), &status);
+                let outcome = self.write(&pod, "patch status", written).await;
+                Answer::Patched(pod, fingerprint, since, outcome)
+            }
+            Work::Remove(pod) => {
+                let outcome =
+                    self.write(&pod, "remove", patch::delete_pod_now(&self.client, pod_ref(&pod))).await;
+                Answer::Removed(pod, outcome)
+            }
+            Work::List { started } => {
+                Answer::Listed(started, self.in_time("list", self.provider.list()).await)
+            }
+            Work::ConfirmOrphans(candidates) => {
+                let known = self.uids_in_api().await;
+                Answer::OrphansConfirmed(candidates, known)
+            }
+            Work::Prepare => {
+                let result = self.in_time("prepare", self.provider.prepare()).await;
+                if let Err(error) = &result {
+                    tracing::warn!(node = self.node, %error, "preparing the cloud account");
+                }
+                Answer::Prepared(result)
+            }
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, CloudError>>,
+    ) -> Result<T, CloudError> {
+        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
+            Err(CloudError::Retryable(format!(
+                "{what}: no answer from the cloud within {} s",
+                self.timeout.as_secs()
+            )))
+        })
+    }
+
+    async fn write(
+        &self,
+        pod: &PodIdentity,
+        what: &'static str,
+        call: impl Future<Output = Written>,
+    ) -> Outcome {
+        let answer = tokio::time::timeout(self.timeout, call).await;
+        let outcome = match &answer {
+            Err(_) => Outcome::Unsure,
+            Ok(Ok(cluster::Outcome::Done)) => Outcome::Ok,
+            // Another pod has the name, so ours is gone.
+            Ok(Ok(cluster::Outcome::Gone | cluster::Outcome::Conflict)) => Outcome::NotFound,
+            Ok(Ok(cluster::Outcome::Retry(after))) => Outcome::Refused { after: Some(*after) },
+            Ok(Err(_)) => Outcome::Refused { after: None },
+        };
+        metrics::api_write(&self.node, what, outcome == Outcome::Ok);
+        if let Ok(Err(error)) = answer {
+            tracing::warn!(node = self.node, uid = pod.uid, namespace = pod.namespace, name = pod.name, %error, "the API server refuses a write");
+        }
+        outcome
+    }
+
+    /// UIDs of every pod that the API server has for this node, or nothing if it did not answer.
+    async fn uids_in_api(&self) -> Option<Vec<SmolStr>> {
+        let pods = Api::<Pod>::all(self.client.clone());
+        let params = ListParams::default().fields(&format!("spec.nodeName={}", self.node));
+        match tokio::time::timeout(self.timeout, pods.list_metadata(&params)).await {
+            Ok(Ok(list)) => {
+                Some(list.items.into_iter().filter_map(|p| p.metadata.uid.map(|u| u.to_smolstr())).collect())
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(node = self.node, %error, "listing the node's pods before deleting orphans; none is deleted now");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+fn pod_ref(pod: &PodIdentity) -> PodRef<'_> {
+    PodRef { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid }
+}
+
+fn log(node: &str, pod: &PodIdentity, what: &str, error: Option<&CloudError>) {
+    match error {
+        None => {
+            tracing::debug!(node, uid = pod.uid, namespace = pod.namespace, name = pod.name, what, "done")
+        }
+        Some(error) => {
+            tracing::warn!(node, uid = pod.uid, namespace = pod.namespace, name = pod.name, what, %error, "not done");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The life of the pods that are bound to a virtual node.
+//!
+//! [`machine`] is the transition table of one pod, [`table`] the pods of one node (both pure), [`driver`] makes the calls
+//! they ask for. State lives in the API server and in tags on instances; everything here can be lost at any moment.
+
+mod backend;
+pub mod backoff;
+mod calls;
+pub mod driver;
+mod entry;
+pub mod machine;
+mod resolve;
+pub mod status;
+pub mod table;
+mod words;
+
+pub use backend::NodeBackend;
+pub use driver::{Driver, Handle, NodeDown};
+pub use resolve::KubeResolve;

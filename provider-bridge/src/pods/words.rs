@@ -1,0 +1,96 @@
+//! What people read about a pod on a virtual node: event reasons and the words of a cloud's refusal.
+//!
+//! Reasons are those of virtual-kubelet where it has one, so that existing alerts keep working. Texts never hold secrets:
+//! they are built from [`CloudError`], which promises that.
+
+use cluster::events::{Event, EventKind, Regarding};
+
+use super::status::Trouble;
+use crate::cloud::{CloudError, PodIdentity};
+
+/// Reasons of events on pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The instance exists.
+    CreateSuccess,
+    /// The cloud did not create it.
+    CreateFailed,
+    /// The instance is gone, as asked.
+    DeleteSuccess,
+    /// The cloud did not delete it.
+    DeleteFailed,
+    /// The instance vanished without anyone asking here.
+    InstanceLost,
+}
+
+impl Reason {
+    /// As written into the event.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::CreateSuccess => "ProviderCreateSuccess",
+            Self::CreateFailed => "ProviderCreateFailed",
+            Self::DeleteSuccess => "ProviderDeleteSuccess",
+            Self::DeleteFailed => "ProviderDeleteFailed",
+            Self::InstanceLost => "ProviderInstanceLost",
+        }
+    }
+
+    const fn kind(self) -> EventKind {
+        match self {
+            Self::CreateSuccess | Self::DeleteSuccess => EventKind::Normal,
+            Self::CreateFailed | Self::DeleteFailed | Self::InstanceLost => EventKind::Warning,
+        }
+    }
+
+    const fn action(self) -> &'static str {
+        match self {
+            Self::CreateSuccess | Self::CreateFailed => "CreateInstance",
+            Self::DeleteSuccess | Self::DeleteFailed => "DeleteInstance",
+            Self::InstanceLost => "WatchInstance",
+        }
+    }
+}
+
+/// An event about a pod.
+pub fn pod_event(pod: &PodIdentity, reason: Reason, note: String) -> Event {
+    Event {
+        regarding: Regarding {
+            kind: "Pod",
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+        },
+        kind: reason.kind(),
+        reason: reason.text().to_owned(),
+        action: reason.action().to_owned(),
+        note,
+    }
+}
+
+/// A refusal in words for the pod's owner.
+pub fn trouble(error: &CloudError) -> Trouble {
+    Trouble { reason: class(error), message: error.to_string() }
+}
+
+/// One word for the kind of error; also a metric label.
+pub const fn class(error: &CloudError) -> &'static str {
+    match error {
+        CloudError::Retryable(_) => "Retryable",
+        CloudError::Throttled { .. } => "Throttled",
+        CloudError::Capacity(_) => "Capacity",
+        CloudError::Invalid(_) => "Invalid",
+        CloudError::Auth(_) => "Auth",
+        CloudError::Account(_) => "Account",
+        CloudError::Gone(_) => "Gone",
+    }
+}
+
+/// Whether the owner can do something about it or should know at once; the others are shown when they last.
+pub const fn tell_at_once(error: &CloudError) -> bool {
+    match error {
+        CloudError::Capacity(_) | CloudError::Invalid(_) | CloudError::Auth(_) | CloudError::Account(_) => {
+            true
+        }
+        CloudError::Retryable(_) | CloudError::Throttled { .. } | CloudError::Gone(_) => false,
+    }
+}
