@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::Recorder;
 use cluster::bound_pods::{self, BoundPod};
+use cluster::events::Event;
 use futures::StreamExt;
 use kube::Client;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -36,8 +36,8 @@ pub struct Driver {
     pub provider: Arc<dyn Provider>,
     /// Looks up what pods refer to.
     pub resolve: Arc<dyn Resolve>,
-    /// Takes events.
-    pub recorder: Recorder,
+    /// Takes events; must not block.
+    pub record: Arc<dyn Fn(Event) + Send + Sync>,
     /// Time between two sweeps for orphans.
     pub sweep_every: Duration,
     /// A call without an answer for so long has an unknown outcome.
@@ -159,7 +159,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn events(&mut self, cancel: &CancellationToken) {
-        let mut pods = bound_pods::watch(self.driver.client.clone(), &self.driver.settings.node);
+        let mut pods = bound_pods::watch(&self.driver.client, &self.driver.settings.node);
         let mut instances = self.driver.provider.watch();
         let mut queries = self.driver.queries.lock().await;
         let mut sweep =
@@ -233,7 +233,7 @@ impl Run<'_> {
             self.tasks.spawn(async move { calls.make(item).await });
         }
         for event in events {
-            self.driver.recorder.record(event);
+            (self.driver.record)(event);
         }
         for note in notes {
             self.note(note);
@@ -277,3 +277,7 @@ async fn at(timer: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests/mod.rs"]
+mod tests;

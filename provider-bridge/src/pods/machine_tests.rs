@@ -192,7 +192,6 @@ struct World {
     late: Option<Moment>,
     api_exists: bool,
     user: Api,
-    finalizer_free: bool,
     saved_result: bool,
     creates_since_absence: u32,
 }
@@ -245,7 +244,6 @@ impl World {
             late: None,
             api_exists: true,
             user: Api::Wanted,
-            finalizer_free: true,
             saved_result: false,
             creates_since_absence: 0,
         }
@@ -357,7 +355,7 @@ impl World {
         if op == Op::Create {
             assert_eq!(self.creates_since_absence, 0, "a second create without a confirmed absence");
             assert_eq!(self.instance, None, "a create while the instance exists");
-            assert!(!self.ended, "a pod with a result is never run again");
+            assert!(!self.record.finished, "a pod with a result is never run again");
             self.creates_since_absence += 1;
         }
         if op == Op::Remove {
@@ -383,7 +381,7 @@ impl World {
 
     fn apply(&mut self, op: Op) -> Outcome {
         match op {
-            Op::Create => self.instance = Some(false),
+            Op::Create => (self.instance, self.ended) = (Some(false), false),
             Op::Delete { .. } => {
                 if self.instance.is_none() {
                     return Outcome::NotFound;
