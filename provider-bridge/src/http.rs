@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,6 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,20 +24,26 @@ use crate::metrics;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What must hold before the process is ready; names are shown to people.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Readiness {
-    parts: Vec<(String, watch::Receiver<bool>)>,
+    parts: Vec<(String, Arc<dyn Fn() -> bool + Send + Sync>)>,
+}
+
+impl std::fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Readiness").field("missing", &self.missing()).finish_non_exhaustive()
+    }
 }
 
 impl Readiness {
-    /// Adds a part.
-    pub fn add(&mut self, name: String, part: watch::Receiver<bool>) {
-        self.parts.push((name, part));
+    /// Adds a part and how to ask whether it is ready.
+    pub fn add(&mut self, name: String, ready: impl Fn() -> bool + Send + Sync + 'static) {
+        self.parts.push((name, Arc::new(ready)));
     }
 
     /// The parts that are not ready.
     pub fn missing(&self) -> Vec<&str> {
-        self.parts.iter().filter(|(_, part)| !*part.borrow()).map(|(name, _)| name.as_str()).collect()
+        self.parts.iter().filter(|(_, ready)| !ready()).map(|(name, _)| name.as_str()).collect()
     }
 }
 
@@ -111,9 +117,9 @@ mod tests {
 
     #[test]
     fn ready_only_when_every_part_is() {
-        let (tx, rx) = watch::channel(false);
+        let (tx, rx) = tokio::sync::watch::channel(false);
         let mut readiness = Readiness::default();
-        readiness.add("node burst-a".into(), rx);
+        readiness.add("node burst-a".into(), move || *rx.borrow());
         let (status, body) = route(&Method::GET, "/readyz", &readiness);
         assert_eq!((status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "not ready: node burst-a\n"));
         tx.send_replace(true);

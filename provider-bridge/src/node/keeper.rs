@@ -143,3 +143,7 @@ fn report(node: &str, written: patch::Written) {
         Err(error) => tracing::error!(node, %error, "the API server refuses a change of the Node object"),
     }
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

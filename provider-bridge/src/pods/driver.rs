@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::Calls;
 use super::machine::Moment;
-use super::table::{Answer, Note, Output, Settings, Table};
+use super::table::{Answer, Note, Output, Settings, Table, Work};
 use crate::cloud::{Instance, PodIdentity, Provider, Resolve};
 use crate::metrics;
 
@@ -134,6 +134,8 @@ impl Driver {
             node: self.settings.node.clone(),
             timeout: self.call_timeout,
         });
+        // Once before the first create; an account that cannot be made ready must not keep instances from being found.
+        tokio::select! { () = cancel.cancelled() => return, _ = calls.make(Work::Prepare) => {} }
         let mut run = Run {
             driver: self,
             calls,

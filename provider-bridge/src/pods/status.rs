@@ -343,3 +343,7 @@ fn covers(stored: &Value, wanted: &Value) -> bool {
         (s, w) => s == w,
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

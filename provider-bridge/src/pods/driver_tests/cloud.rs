@@ -279,7 +279,13 @@ impl Provider for FakeCloud {
         Err(CloudError::Invalid("no logs here".into()))
     }
 
-    async fn exec(&self, _: &Instance, _: &str, _: &ExecRequest, _: ExecProviderEnd) -> Result<(), CloudError> {
+    async fn exec(
+        &self,
+        _: &Instance,
+        _: &str,
+        _: &ExecRequest,
+        _: ExecProviderEnd,
+    ) -> Result<(), CloudError> {
         Err(CloudError::Invalid("no exec here".into()))
     }
 }

@@ -171,7 +171,10 @@ async fn killed_in_the_middle_of_fifty_creates_nothing_is_lost_leaked_or_doubled
     for kill_at in [3, 17, 30, 41] {
         eventually("some creates", || rig.cloud.lock().creates.len() >= kill_at).await;
         let (api, cloud) = rig.kill();
-        cloud.lock().create_faults.extend([CreateFault::LostAnswer, CreateFault::Late(Duration::from_secs(1))]);
+        cloud
+            .lock()
+            .create_faults
+            .extend([CreateFault::LostAnswer, CreateFault::Late(Duration::from_secs(1))]);
         rig = Rig::with(api, cloud);
     }
     for n in 0..50 {
@@ -209,7 +212,8 @@ async fn readiness_gates_of_others_decide_ready() {
     gated["spec"]["readinessGates"] = json!([{ "conditionType": "lb/registered" }]);
     rig.api.put(gated);
     rig.running("web").await;
-    let ready = |rig: &Rig| condition(&rig.api.pod("shop", "web").unwrap(), "Ready").unwrap()["status"].clone();
+    let ready =
+        |rig: &Rig| condition(&rig.api.pod("shop", "web").unwrap(), "Ready").unwrap()["status"].clone();
     assert_eq!(ready(&rig), "False");
     let mut stored = rig.api.pod("shop", "web").unwrap();
     let gate = json!({ "type": "lb/registered", "status": "True" });

@@ -1,0 +1,288 @@
+//! Puts the parts together: clients, providers, and per virtual node its object, lease, pods and kubelet port.
+//!
+//! Everything that can be wrong in the configuration or on this machine is found before the first task starts; what is
+//! wrong elsewhere (API server, cloud) is retried, because it may be right in a minute.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::client::AccessError;
+use cluster::{Access, Recorder, lease};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::cloud::{CloudError, Provider};
+use crate::config::{BridgeConfig, KubeletConfig, NodeConfig};
+use crate::gc::Limits;
+use crate::http::{self, Readiness};
+use crate::kubelet::{
+    Auth, KubeReviewer, KubeletServer, KubeletTls, ServingCertificate, TlsError, TlsOptions,
+};
+use crate::metrics::Measured;
+use crate::node::{KeeperSettings, keep};
+use crate::pods::table::Settings;
+use crate::pods::{Driver, Handle, KubeResolve, NodeBackend};
+use crate::registry;
+use crate::supervisor::Supervisor;
+
+/// Our name on events.
+const CONTROLLER: &str = "burst.io/bridge";
+/// How long tasks get to end.
+const STOPPING: Duration = Duration::from_secs(20);
+/// How long a deletion may exceed its grace period before the cloud is asked again.
+const DELETION_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between tries to reach the API server at start.
+const API_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why the bridge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No usable way to the API server.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The cluster has no id.
+    #[error(
+        "cluster id: reading namespace kube-system: {0}; allow `get` on it, or set clusterId for every node"
+    )]
+    ClusterId(Box<kube::Error>),
+    /// The provider's settings can never work.
+    #[error("virtual node {node}: {error}")]
+    Provider {
+        /// Which node.
+        node: String,
+        /// What the provider says.
+        error: CloudError,
+    },
+    /// Certificates of the kubelet ports.
+    #[error("kubelet ports: {0}")]
+    Tls(#[from] TlsError),
+    /// The metrics port.
+    #[error("http.bind {address}: {error}; is another process using it?")]
+    Http {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+/// Runs until `stop` resolves, then ends everything in an orderly way.
+///
+/// # Errors
+/// [`StartError`] when it cannot start; nothing runs then.
+pub async fn run(config: BridgeConfig, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    let access = Access::load(config.kubeconfig.as_deref()).await?;
+    let own = access.client()?;
+    let tls = Arc::new(KubeletTls::load(&tls_options(&config))?);
+    let listener = http::listen(config.http.bind)
+        .await
+        .map_err(|error| StartError::Http { address: config.http.bind, error })?;
+    tokio::pin!(stop);
+    let cluster_id = tokio::select! {
+        id = cluster_id(&config, &own) => id?,
+        () = &mut stop => return Ok(()),
+    };
+    let supervisor = Supervisor::new();
+    let mut parts = Parts {
+        recorder: Recorder::start(
+            own.clone(),
+            CONTROLLER,
+            &instance_name(),
+            supervisor.token().clone(),
+            supervisor.tracker(),
+        ),
+        auth: Arc::new(Auth::new(Some(Arc::new(KubeReviewer::new(own.clone()))))),
+        config: Arc::new(config),
+        supervisor,
+        access,
+        own,
+        tls,
+        cluster_id,
+        readiness: Readiness::default(),
+    };
+    let config = parts.config.clone();
+    for node in &config.nodes {
+        parts.start_node(node)?;
+    }
+    let (readiness, listener) = (parts.readiness.clone(), Arc::new(listener));
+    parts.supervisor.keep("http".to_owned(), move |cancel| {
+        let (readiness, listener) = (readiness.clone(), listener.clone());
+        async move { http::serve(&listener, readiness, cancel).await }
+    });
+    stop.await;
+    tracing::info!("stopping");
+    if !parts.supervisor.stop(STOPPING).await {
+        tracing::warn!("some tasks did not end in time; what they did is found again at the next start");
+    }
+    Ok(())
+}
+
+/// What all nodes share.
+struct Parts {
+    config: Arc<BridgeConfig>,
+    access: Access,
+    own: Client,
+    recorder: Recorder,
+    tls: Arc<KubeletTls>,
+    auth: Arc<Auth>,
+    cluster_id: String,
+    supervisor: Supervisor,
+    readiness: Readiness,
+}
+
+impl Parts {
+    fn start_node(&mut self, node: &NodeConfig) -> Result<(), StartError> {
+        let provider = registry::open(node, &self.cluster_id)
+            .map_err(|error| StartError::Provider { node: node.name.clone(), error })?;
+        let provider = Arc::new(Measured::new(provider));
+        let pods = self.start_pods(node, provider.clone())?;
+        self.start_object(node, provider.clone())?;
+        self.start_port(node, provider, pods);
+        Ok(())
+    }
+
+    /// A client with the identity of the virtual node, and connections of its own.
+    fn client_of(&self, node: &NodeConfig) -> Result<Client, AccessError> {
+        if self.config.impersonate_nodes {
+            self.access.client_as_node(&node.name)
+        } else {
+            self.access.client()
+        }
+    }
+
+    fn start_pods(&mut self, node: &NodeConfig, provider: Arc<dyn Provider>) -> Result<Handle, StartError> {
+        let client = self.client_of(node)?;
+        let (handle, queries) = Handle::channel();
+        let (synced, is_synced) = watch::channel(false);
+        let recorder = self.recorder.clone();
+        let driver = Arc::new(Driver {
+            settings: table_settings(&self.config, node),
+            resolve: Arc::new(KubeResolve::new(client.clone())),
+            client,
+            provider,
+            record: Arc::new(move |event| recorder.record(event)),
+            sweep_every: Duration::from_secs(self.config.gc.interval_seconds),
+            call_timeout: Duration::from_secs(self.config.pods.call_timeout_seconds),
+            synced,
+            queries,
+        });
+        self.readiness.add(format!("pods of node {}", node.name), move || *is_synced.borrow());
+        self.supervisor.keep(format!("pods of node {}", node.name), move |cancel| {
+            let driver = driver.clone();
+            async move { driver.run(cancel).await }
+        });
+        Ok(handle)
+    }
+
+    fn start_object(&mut self, node: &NodeConfig, provider: Arc<Measured>) -> Result<(), StartError> {
+        let (uid, known) = watch::channel(None);
+        let (uid, settings) =
+            (Arc::new(uid), KeeperSettings { config: node.clone(), address: self.config.address, provider });
+        let registered = known.clone();
+        self.readiness.add(format!("object of node {}", node.name), move || registered.borrow().is_some());
+        let client = self.own.clone();
+        self.supervisor.keep(format!("object of node {}", node.name), move |cancel| {
+            let (client, settings, uid) = (client.clone(), settings.clone(), uid.clone());
+            async move { keep(client, &settings, &uid, cancel).await }
+        });
+        // A client of its own: pod traffic must never delay the heartbeat.
+        let (client, name) = (self.client_of(node)?, node.name.clone());
+        self.supervisor.keep(format!("lease of node {}", node.name), move |cancel| {
+            lease::heartbeat(client.clone(), name.clone(), known.clone(), cancel)
+        });
+        Ok(())
+    }
+
+    fn start_port(&self, node: &NodeConfig, provider: Arc<dyn Provider>, pods: Handle) {
+        let address = SocketAddr::new(self.config.address, node.port);
+        let (name, tls, auth) = (node.name.clone(), self.tls.clone(), self.auth.clone());
+        let backend = Arc::new(NodeBackend { pods, provider, node: name.clone() });
+        self.supervisor.keep(format!("kubelet port of node {}", node.name), move |cancel| {
+            let server = KubeletServer {
+                node: name.clone(),
+                address,
+                tls: tls.clone(),
+                auth: auth.clone(),
+                backend: backend.clone(),
+            };
+            async move {
+                if let Err(error) = server.run(cancel).await {
+                    tracing::error!(%error, "kubelet port");
+                }
+            }
+        });
+    }
+}
+
+fn table_settings(config: &BridgeConfig, node: &NodeConfig) -> Settings {
+    Settings {
+        node: node.name.clone(),
+        host_ip: config.address,
+        cordoned: node.cordon,
+        cloud_calls: config.pods.cloud_calls,
+        api_calls: config.pods.api_calls,
+        finished_ttl: config.pods.finished_ttl(),
+        max_backoff: Duration::from_secs(config.pods.max_backoff_seconds),
+        settle: Duration::from_secs(config.pods.settle_seconds),
+        deletion_patience: DELETION_PATIENCE,
+        limits: Limits {
+            min_age: Duration::from_secs(config.gc.min_age_seconds),
+            max_percent: config.gc.max_percent,
+            always_allowed: config.gc.always_allowed,
+        },
+        seed: random(),
+    }
+}
+
+/// Spread for back-offs: the standard library seeds every hasher anew.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// Unique per process, for events.
+fn instance_name() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "burst-bridge".to_owned());
+    format!("{host}-{}", std::process::id())
+}
+
+fn tls_options(config: &BridgeConfig) -> TlsOptions {
+    let KubeletConfig { cert_file, key_file, client_ca_file, .. } = &config.kubelet;
+    let serving = match (cert_file, key_file) {
+        (Some(certificate), Some(key)) => {
+            ServingCertificate::Files { certificate: certificate.clone(), key: key.clone() }
+        }
+        // The configuration was checked: without files it is self-signed.
+        _ => ServingCertificate::SelfSigned { names: self_signed_names(config) },
+    };
+    TlsOptions { serving, client_ca: client_ca_file.as_ref().map(PathBuf::clone) }
+}
+
+fn self_signed_names(config: &BridgeConfig) -> Vec<String> {
+    let nodes = config.nodes.iter().map(|node| node.name.clone());
+    std::iter::once(config.address.to_string()).chain(nodes).collect()
+}
+
+/// The UID of kube-system, which scopes everything we own in a cloud account; not read if every node names its own.
+async fn cluster_id(config: &BridgeConfig, client: &Client) -> Result<String, StartError> {
+    let named = |node: &NodeConfig| node.cci.as_ref().is_some_and(|cci| cci.cluster_id.is_some());
+    if config.nodes.iter().all(named) {
+        return Ok(String::new());
+    }
+    loop {
+        match Api::<Namespace>::all(client.clone()).get("kube-system").await {
+            Ok(namespace) => return Ok(namespace.metadata.uid.unwrap_or_default()),
+            Err(error @ kube::Error::Api(_)) => match &error {
+                kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => {
+                    return Err(StartError::ClusterId(Box::new(error)));
+                }
+                _ => tracing::warn!(%error, "the API server is not ready; trying again"),
+            },
+            Err(error) => tracing::warn!(%error, "the API server cannot be reached; trying again"),
+        }
+        tokio::time::sleep(API_PAUSE).await;
+    }
+}
