@@ -4,7 +4,6 @@
 //! wrong elsewhere (API server, cloud) is retried, because it may be right in a minute.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,7 +257,7 @@ fn tls_options(config: &BridgeConfig) -> TlsOptions {
         // The configuration was checked: without files it is self-signed.
         _ => ServingCertificate::SelfSigned { names: self_signed_names(config) },
     };
-    TlsOptions { serving, client_ca: client_ca_file.as_ref().map(PathBuf::clone) }
+    TlsOptions { serving, client_ca: client_ca_file.clone() }
 }
 
 fn self_signed_names(config: &BridgeConfig) -> Vec<String> {

@@ -81,7 +81,7 @@ impl Metric {
     fn describe(self, help: &'static str) {
         match self {
             Self::Pods | Self::Orphans | Self::CloudOutage | Self::BuildInfo => {
-                describe_gauge!(self.name(), help)
+                describe_gauge!(self.name(), help);
             }
             Self::CloudRequests
             | Self::ApiWrites

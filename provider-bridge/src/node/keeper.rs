@@ -138,7 +138,7 @@ fn report(node: &str, written: patch::Written) {
         // A conflict or a missing node is news that the watch will bring.
         Ok(Outcome::Done | Outcome::Conflict | Outcome::Gone) => {}
         Ok(Outcome::Retry(_)) => {
-            tracing::warn!(node, "the API server did not take a change of the Node object; again soon")
+            tracing::warn!(node, "the API server did not take a change of the Node object; again soon");
         }
         Err(error) => tracing::error!(node, %error, "the API server refuses a change of the Node object"),
     }

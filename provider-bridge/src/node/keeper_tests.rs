@@ -121,7 +121,7 @@ async fn a_declared_node_appears_and_its_uid_is_told() {
     rig.uid.wait_for(Option::is_some).await.unwrap();
     assert_eq!(rig.uid.borrow().as_deref(), Some(uid.as_str()));
     rig.cancel.cancel();
-    rig.task.await.unwrap();
+    (&mut rig.task).await.unwrap();
     assert!(!rig.node().is_null(), "stopping the bridge does not delete the node");
 }
 

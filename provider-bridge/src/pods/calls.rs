@@ -124,7 +124,7 @@ fn pod_ref(pod: &PodIdentity) -> PodRef<'_> {
 fn log(node: &str, pod: &PodIdentity, what: &str, error: Option<&CloudError>) {
     match error {
         None => {
-            tracing::debug!(node, uid = pod.uid, namespace = pod.namespace, name = pod.name, what, "done")
+            tracing::debug!(node, uid = pod.uid, namespace = pod.namespace, name = pod.name, what, "done");
         }
         Some(error) => {
             tracing::warn!(node, uid = pod.uid, namespace = pod.namespace, name = pod.name, what, %error, "not done");

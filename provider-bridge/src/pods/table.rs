@@ -22,8 +22,6 @@ use crate::cloud::{CloudError, CreateRequest, Instance, InstanceEvent, PodIdenti
 use crate::gc;
 
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 /// Settings of one table.
 #[derive(Clone, Debug)]
@@ -430,7 +428,7 @@ impl Table {
             Answer::Created(pod, result) => self.created(&pod, result),
             Answer::Deleted(pod, result) => self.deleted(&pod, &result),
             Answer::Patched(pod, fingerprint, since, outcome) => {
-                self.patched(&pod, fingerprint, since, outcome)
+                self.patched(&pod, fingerprint, since, outcome);
             }
             Answer::Removed(pod, outcome) => {
                 self.api_busy = self.api_busy.saturating_sub(1);
@@ -783,9 +781,9 @@ impl Table {
             self.output.notes.push(Note::CreateSent(self.now.saturating_sub(entry.first_seen)));
         }
         if op.to_cloud() {
-            self.cloud_busy += 1
+            self.cloud_busy += 1;
         } else {
-            self.api_busy += 1
+            self.api_busy += 1;
         }
         self.output.work.push(work);
         self.learn(uid, Input::Started(op));
@@ -796,7 +794,7 @@ impl Table {
     pub fn find(&self, namespace: &str, name: &str) -> Option<(&BoundPod, Option<&Instance>)> {
         let uids = self.names.get(&entry::name_key(namespace, name))?;
         let alive = |e: &&Entry| e.pod.is_some() && e.record.api != Api::Absent;
-        let entry = uids.iter().filter_map(|uid| self.entries.get(uid)).filter(alive).last()?;
+        let entry = uids.iter().filter_map(|uid| self.entries.get(uid)).rfind(alive)?;
         entry.pod.as_ref().map(|pod| (pod, entry.instance.as_ref()))
     }
 

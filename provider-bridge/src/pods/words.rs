@@ -10,7 +10,7 @@ use crate::cloud::{CloudError, PodIdentity};
 
 /// Reasons of events on pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(super) enum Reason {
     /// The instance exists.
     CreateSuccess,
     /// The cloud did not create it.
@@ -25,7 +25,7 @@ pub enum Reason {
 
 impl Reason {
     /// As written into the event.
-    pub const fn text(self) -> &'static str {
+    pub(super) const fn text(self) -> &'static str {
         match self {
             Self::CreateSuccess => "ProviderCreateSuccess",
             Self::CreateFailed => "ProviderCreateFailed",
@@ -52,7 +52,7 @@ impl Reason {
 }
 
 /// An event about a pod.
-pub fn pod_event(pod: &PodIdentity, reason: Reason, note: String) -> Event {
+pub(super) fn pod_event(pod: &PodIdentity, reason: Reason, note: String) -> Event {
     Event {
         regarding: Regarding {
             kind: "Pod",
@@ -68,12 +68,12 @@ pub fn pod_event(pod: &PodIdentity, reason: Reason, note: String) -> Event {
 }
 
 /// A refusal in words for the pod's owner.
-pub fn trouble(error: &CloudError) -> Trouble {
+pub(super) fn trouble(error: &CloudError) -> Trouble {
     Trouble { reason: class(error), message: error.to_string() }
 }
 
 /// One word for the kind of error; also a metric label.
-pub const fn class(error: &CloudError) -> &'static str {
+pub(super) const fn class(error: &CloudError) -> &'static str {
     match error {
         CloudError::Retryable(_) => "Retryable",
         CloudError::Throttled { .. } => "Throttled",
@@ -86,7 +86,7 @@ pub const fn class(error: &CloudError) -> &'static str {
 }
 
 /// Whether the owner can do something about it or should know at once; the others are shown when they last.
-pub const fn tell_at_once(error: &CloudError) -> bool {
+pub(super) const fn tell_at_once(error: &CloudError) -> bool {
     match error {
         CloudError::Capacity(_) | CloudError::Invalid(_) | CloudError::Auth(_) | CloudError::Account(_) => {
             true
