@@ -33,7 +33,7 @@ fn errors_name_the_file_and_never_quote_a_key() {
         ((good.0.clone(), "junk".to_owned()), good.0.clone(), "tls.key: no private key in this file"),
         (("".to_owned(), good.1.clone()), good.0.clone(), "tls.crt: no certificate in this file"),
         ((good.0.clone(), other.1), good.0.clone(), "tls.crt: "),
-        (good.clone(), "junk".to_owned(), "ca.crt: "),
+        (good, "junk".to_owned(), "ca.crt: "),
     ];
     for (serving, ca, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
