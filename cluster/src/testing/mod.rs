@@ -18,7 +18,6 @@
 //! ```
 
 mod access;
-mod delete;
 mod faults;
 mod handle;
 mod meta;
@@ -28,7 +27,6 @@ mod select;
 mod serve;
 mod store;
 mod watchers;
-mod write;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

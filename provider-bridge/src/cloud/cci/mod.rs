@@ -16,7 +16,6 @@ use crate::cloud::{
 use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
 use api::Api;
-use wire::CloudPod;
 
 mod api;
 mod classify;
@@ -99,8 +98,7 @@ impl Provider for CciProvider {
     }
 
     async fn list(&self) -> Result<Vec<Instance>, CloudError> {
-        let (pods, _) = self.api.list_pods().await?;
-        Ok(pods.into_iter().map(CloudPod::into_instance).collect())
+        watch::list(&self.api).await
     }
 
     fn watch(&self) -> BoxStream<'static, Result<InstanceEvent, CloudError>> {

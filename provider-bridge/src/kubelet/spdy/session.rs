@@ -65,7 +65,6 @@ impl Session {
     }
 }
 
-#[derive(Clone, Copy)]
 enum Control {
     Accept(u32),
     Pong(u32),

@@ -1,0 +1,123 @@
+//! Paths of CCI 1.0. Pure.
+
+use percent_encoding::percent_decode_str;
+
+use crate::core::kind::Kind;
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) kind: Kind,
+    /// Empty for namespaces themselves.
+    pub(crate) namespace: String,
+    /// Absent for the collection.
+    pub(crate) name: Option<String>,
+    pub(crate) sub: Option<Sub>,
+}
+
+/// Sub-resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sub {
+    Log,
+    Exec,
+    Status,
+}
+
+impl Sub {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Exec => "exec",
+            Self::Status => "status",
+        }
+    }
+}
+
+impl Route {
+    /// Reads a path.
+    pub(crate) fn parse(path: &str) -> Option<Self> {
+        let root =
+            [Kind::Pod, Kind::Network].into_iter().map(Kind::root).find(|root| path.starts_with(root))?;
+        let rest = path.strip_prefix(root)?.strip_prefix("/namespaces")?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return None;
+        }
+        let mut parts = Vec::new();
+        for part in rest.split('/').skip(1) {
+            parts.push(percent_decode_str(part).decode_utf8().ok()?.into_owned());
+        }
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return None;
+        }
+        let core = root == Kind::Namespace.root();
+        let route = |kind, namespace: &str, name: Option<&str>, sub| {
+            Some(Self { kind, namespace: namespace.to_owned(), name: name.map(str::to_owned), sub })
+        };
+        match parts.as_slice() {
+            [] if core => route(Kind::Namespace, "", None, None),
+            [name] if core => route(Kind::Namespace, "", Some(name), None),
+            [name, "status"] if core => route(Kind::Namespace, "", Some(name), Some(Sub::Status)),
+            [namespace, plural] => route(Kind::from_path(root, plural)?, namespace, None, None),
+            [namespace, plural, name] => route(Kind::from_path(root, plural)?, namespace, Some(name), None),
+            [namespace, plural, name, sub] => {
+                let kind = Kind::from_path(root, plural)?;
+                let sub =
+                    [Sub::Log, Sub::Exec, Sub::Status].into_iter().find(|known| known.word() == *sub)?;
+                (kind == Kind::Pod || sub == Sub::Status).then_some(())?;
+                route(kind, namespace, Some(name), Some(sub))
+            }
+            _ => None,
+        }
+    }
+
+    /// The path with names replaced, for counting and fault rules.
+    pub(crate) fn template(&self) -> String {
+        let mut template = format!("{}/namespaces", self.kind.root());
+        if self.kind != Kind::Namespace {
+            template.push_str("/{namespace}/");
+            template.push_str(self.kind.plural());
+        }
+        if self.name.is_some() {
+            template.push_str("/{name}");
+        }
+        if let Some(sub) = self.sub {
+            template.push('/');
+            template.push_str(sub.word());
+        }
+        template
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, expected: Option<&str>) {
+        assert_eq!(Route::parse(path).map(|route| route.template()).as_deref(), expected, "{path}");
+    }
+
+    #[test]
+    fn paths_and_their_templates() {
+        check("/api/v1/namespaces", Some("/api/v1/namespaces"));
+        check("/api/v1/namespaces/a", Some("/api/v1/namespaces/{name}"));
+        check("/api/v1/namespaces/a/", Some("/api/v1/namespaces/{name}"));
+        check("/api/v1/namespaces/a/pods", Some("/api/v1/namespaces/{namespace}/pods"));
+        check("/api/v1/namespaces/a/pods/b/log", Some("/api/v1/namespaces/{namespace}/pods/{name}/log"));
+        check("/api/v1/namespaces/a/secrets/b", Some("/api/v1/namespaces/{namespace}/secrets/{name}"));
+        let network = "/apis/networking.cci.io/v1beta1/namespaces/a/networks";
+        check(network, Some("/apis/networking.cci.io/v1beta1/namespaces/{namespace}/networks"));
+        for path in [
+            "/",
+            "/api/v1/pods",
+            "/api/v1/namespaces/a/secrets/b/log",
+            "/api/v1/namespaces/a/networks",
+            "/apis/networking.cci.io/v1beta1/namespaces/a",
+            "/api/v1/namespaces/a/pods/b/attach",
+            "/api/v1/namespacesx",
+        ] {
+            check(path, None);
+        }
+    }
+}

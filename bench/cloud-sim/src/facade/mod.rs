@@ -1,0 +1,191 @@
+//! The simulated cloud's faces: HTTP in, answers out. Order for every request: control API, fault rules, signature,
+//! route. What a rule injects is known before the work starts, so that a lost answer can still do the work.
+
+use std::convert::Infallible;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+
+use crate::auth::{self, Account};
+use crate::core::instances::Cloud;
+use crate::error::ApiError;
+
+pub(crate) mod cci1;
+mod control;
+mod faults;
+mod requests;
+
+/// A response body; streams end in an error when a fault cuts them.
+pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+/// The largest body the gateway takes.
+const BODY_MAX: usize = 12 << 20;
+
+/// The connection is to be cut without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was lost by a fault rule")]
+pub(crate) struct Lost;
+
+/// Which undocumented behaviour is played.
+#[derive(Clone, Debug)]
+pub(crate) struct Variants {
+    /// Sub-protocols of exec that the server takes, in no order.
+    pub(crate) exec_protocols: Vec<String>,
+    /// Seconds between watch bookmarks.
+    pub(crate) bookmark_seconds: u64,
+}
+
+/// One request, read whole.
+pub(crate) struct Call {
+    pub(crate) parts: http::request::Parts,
+    pub(crate) body: Bytes,
+    /// The query, decoded, in its own order.
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
+}
+
+impl Call {
+    /// A query parameter's first value.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A query parameter that is on.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.param(name).is_some_and(|value| matches!(value, "" | "1" | "true" | "True"))
+    }
+
+    /// A query parameter that is a number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let Some(text) = self.param(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let wrong =
+            || ApiError::bad_request(format!("query parameter {name}={text:?} is not a whole number"));
+        text.parse().map(Some).map_err(|_| wrong())
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Result<serde_json::Value, ApiError> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| ApiError::bad_request(format!("the body is not JSON: {error}")))
+    }
+}
+
+/// The server behind the listener.
+pub(crate) struct Front {
+    pub(crate) cloud: Arc<Cloud>,
+    account: Account,
+    faults: faults::Faults,
+    requests: requests::Requests,
+    variants: RwLock<Variants>,
+}
+
+impl Front {
+    /// A server of one account.
+    pub(crate) fn new(cloud: Arc<Cloud>, account: Account, variants: Variants) -> Arc<Self> {
+        let (faults, requests) = (faults::Faults::default(), requests::Requests::default());
+        Arc::new(Self { cloud, account, faults, requests, variants: RwLock::new(variants) })
+    }
+
+    /// The variants in force.
+    pub(crate) fn variants(&self) -> Variants {
+        self.variants.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Answers one request, or cuts the connection.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Body>, Lost> {
+        let upgrade =
+            request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let query = parts.uri.query().unwrap_or_default();
+        let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let body = match Limited::new(body, BODY_MAX).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return Ok(error(&too_large())),
+        };
+        let call = Call { parts, body, query, upgrade };
+        if call.parts.uri.path().starts_with("/_sim/") {
+            return Ok(control::answer(&self, &call).unwrap_or_else(|e| error(&e)));
+        }
+        self.cloud_call(call).await
+    }
+
+    async fn cloud_call(self: Arc<Self>, call: Call) -> Result<Response<Body>, Lost> {
+        let method = call.parts.method.clone();
+        let route = cci1::route::Route::parse(call.parts.uri.path());
+        let template = route.as_ref().map_or_else(|| "unknown".to_owned(), cci1::route::Route::template);
+        let watch = call.flag("watch");
+        let injected = self.faults.decide(&method, &template, watch, &call.body);
+        if let Some(latency) = injected.latency {
+            self.cloud.clock.sleep(latency).await;
+        }
+        let counted = |status: u16| self.requests.count(&method, &template, watch, status);
+        let lost = injected.lost_answer;
+        let answer = match &injected.answer {
+            Some(canned) => canned.response(),
+            None => self.checked(call, route, injected.clone()).await.unwrap_or_else(|e| error(&e)),
+        };
+        if lost {
+            counted(0);
+            return Err(Lost);
+        }
+        counted(answer.status().as_u16());
+        Ok(answer)
+    }
+
+    async fn checked(
+        self: &Arc<Self>,
+        call: Call,
+        route: Option<cci1::route::Route>,
+        injected: faults::Injected,
+    ) -> Result<Response<Body>, ApiError> {
+        let signed = auth::Request {
+            method: &call.parts.method,
+            path: call.parts.uri.path(),
+            query: call.parts.uri.query().unwrap_or_default(),
+            headers: &call.parts.headers,
+            body: &call.body,
+        };
+        self.account.verify(&signed, self.cloud.clock.now())?;
+        let route = route.ok_or_else(ApiError::no_route)?;
+        cci1::answer(self, call, &route, &injected).await
+    }
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "the body is larger than 12 MiB")
+}
+
+/// A whole body.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(bytes));
+    *response.status_mut() = status;
+    let content_type = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// An error answer.
+pub(crate) fn error(error: &ApiError) -> Response<Body> {
+    let mut response = json(error.status, error.body().to_string());
+    if let Some(seconds) = error.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// Milliseconds as a duration.
+pub(crate) fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
