@@ -33,7 +33,7 @@ impl Story<'_> {
         self.deploy().await?;
         let peak = self.peak().await?;
         self.capacity().await?;
-        let cloud_first = self.scale_in().await?;
+        let cloud_first = self.scale_in(peak.local).await?;
         let bill = self.clean_up().await?;
         self.screen.step("Summary");
         let fact = |name, value: &str| self.screen.fact(name, value);
@@ -123,7 +123,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    async fn scale_in(&self) -> Result<String> {
+    async fn scale_in(&self, local_before: usize) -> Result<String> {
         self.screen.step(&format!("Scale in to {CALM}: the cloud pods go first"));
         self.screen.command(&format!("kubectl scale deployment/web --replicas={CALM}"));
         self.lab
@@ -131,10 +131,12 @@ impl Story<'_> {
             .await?;
         let (local, burst) = self.running(CALM).await?;
         self.show_pods().await?;
-        let text = format!("{local} local, {burst} burst after scaling to {CALM}");
-        self.screen.fact("now", &text);
-        ensure!(burst == 0, "scale-in did not take the cloud pods first: {text}");
-        Ok(text)
+        self.screen.fact("now", &format!("{local} local, {burst} burst"));
+        ensure!(
+            local == local_before,
+            "scale-in took local pods: {local_before} before, {local} now, {burst} in the cloud"
+        );
+        Ok(format!("{} pods removed, all of them from the cloud", PEAK - CALM))
     }
 
     async fn clean_up(&self) -> Result<String> {

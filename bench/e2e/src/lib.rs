@@ -1,11 +1,15 @@
 //! What the end-to-end cases share: one lab with burst running in it, and questions to ask of it.
 
+mod runner;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lab::{CloudRuntime, Lab, LabOptions, SchedulerChoice, Stack, StackOptions, eventually_within};
 use serde_json::Value;
 use tokio::sync::Mutex;
+
+pub use runner::{Case, main};
 
 /// A lab with three real nodes of 4 cores and burst running, shared by the cases of one program.
 #[derive(Debug)]

@@ -1,0 +1,27 @@
+//! End to end with instances that are real process trees: what only a running container can show.
+
+use std::process::ExitCode;
+
+use e2e::{Case, cases};
+use lab::CloudRuntime;
+
+mod containers;
+mod streams;
+
+const CASES: &[(&str, Case)] = cases![
+    streams::logs_with_every_option,
+    streams::logs_follow_until_the_end,
+    streams::exec_exit_code_and_separate_outputs,
+    streams::exec_passes_standard_input,
+    streams::exec_over_spdy_and_websocket,
+    streams::unknown_container_is_named,
+    containers::environment_volumes_and_one_network,
+    containers::job_succeeds_and_its_instance_is_released,
+    containers::exit_code_of_a_failed_pod,
+    containers::crashing_container_is_restarted,
+    containers::image_that_does_not_exist,
+];
+
+fn main() -> ExitCode {
+    e2e::main("e2e-process", CloudRuntime::Process, CASES)
+}
