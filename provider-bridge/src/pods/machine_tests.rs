@@ -274,7 +274,7 @@ impl World {
             None if !matches!(self.record.cloud, Cloud::Unknown { .. } | Cloud::Absent)
                 && self.late.is_none() =>
             {
-                self.tell_gone()
+                self.tell_gone();
             }
             None => {}
         }

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "cases read better with plain json!")]
+
 use super::*;
 
 fn place() -> Place {

@@ -1,0 +1,49 @@
+//! Read-only questions about the table: for the kubelet port and the metrics.
+
+use cluster::bound_pods::BoundPod;
+
+use super::Table;
+use crate::cloud::Instance;
+use crate::pods::entry::{self, Entry};
+use crate::pods::machine::{Api, Cloud, Record};
+
+impl Table {
+    /// A pod's latest object and instance, by name, for the kubelet port.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<(&BoundPod, Option<&Instance>)> {
+        let uids = self.names.get(&entry::name_key(namespace, name))?;
+        let alive = |e: &&Entry| e.pod.is_some() && e.record.api != Api::Absent;
+        let entry = uids.iter().filter_map(|uid| self.entries.get(uid)).rfind(alive)?;
+        entry.pod.as_ref().map(|pod| (pod, entry.instance.as_ref()))
+    }
+
+    /// The instance of a pod.
+    pub fn instance(&self, uid: &str) -> Option<&Instance> {
+        self.entries.get(uid)?.instance.as_ref()
+    }
+
+    /// Pods that the API server has; with `running` only those that have an instance that has not been told to stop.
+    pub fn pods(&self, running: bool) -> Vec<BoundPod> {
+        self.entries
+            .values()
+            .filter(|e| !matches!(e.record.api, Api::Absent | Api::Unseen))
+            .filter(|e| !running || matches!((e.record.cloud, e.record.api), (Cloud::Present, Api::Wanted)))
+            .filter_map(|e| e.pod.clone())
+            .collect()
+    }
+
+    /// Number of pods by state, for the metric.
+    pub fn counts(&self) -> [(&'static str, usize); 6] {
+        let count = |test: fn(&Record) -> bool| self.entries.values().filter(|e| test(&e.record)).count();
+        [
+            ("waiting", count(|r| r.api == Api::Wanted && r.cloud == Cloud::Absent)),
+            ("unknown", count(|r| matches!(r.cloud, Cloud::Unknown { .. }))),
+            ("active", count(|r| r.api == Api::Wanted && r.cloud == Cloud::Present)),
+            ("finished", count(|r| r.api == Api::Finished)),
+            ("deleting", count(|r| matches!(r.api, Api::Deleting { .. } | Api::Absent))),
+            (
+                "orphan",
+                count(|r| r.api == Api::Unseen && !matches!(r.cloud, Cloud::Absent | Cloud::Unknown { .. })),
+            ),
+        ]
+    }
+}
