@@ -158,6 +158,8 @@ pub struct Record {
     pub op: Option<Op>,
     /// The cloud's status differs from what the API server has.
     pub dirty: bool,
+    /// The difference is not worth a write of its own before this moment: more is about to follow.
+    pub quiet_until: Moment,
     /// The instance was seen running (or the API server's status says so): losing it is a failure of the pod.
     pub ran: bool,
     /// A terminal phase was seen: the pod has a result, which must be saved and never made again.
@@ -180,6 +182,7 @@ impl Record {
             cloud: Cloud::Unknown { since: now },
             op: None,
             dirty: false,
+            quiet_until: Duration::ZERO,
             ran: false,
             finished: false,
             contradicted: false,
@@ -209,8 +212,8 @@ pub fn next(record: &Record, context: &Context) -> Next {
         (Api::Unseen, Cloud::Deleting { since }) => confirm(since, 0, context),
 
         (Api::Wanted, Cloud::Absent) => start(record, context),
-        (Api::Wanted, Cloud::Present | Cloud::Finished { .. }) => save_or(record, Next::Idle),
-        (Api::Wanted, Cloud::Deleting { since }) => save_or(record, confirm(since, 0, context)),
+        (Api::Wanted, Cloud::Present | Cloud::Finished { .. }) => save_or(record, Next::Idle, context),
+        (Api::Wanted, Cloud::Deleting { since }) => save_or(record, confirm(since, 0, context), context),
 
         (Api::Finished, Cloud::Absent) => Next::Idle,
         (Api::Finished, Cloud::Present) => Next::Do(Op::Delete { grace_seconds: 0 }),
@@ -250,8 +253,12 @@ const fn start(record: &Record, context: &Context) -> Next {
     }
 }
 
-const fn save_or(record: &Record, otherwise: Next) -> Next {
-    if record.dirty { Next::Do(Op::Patch) } else { otherwise }
+fn save_or(record: &Record, otherwise: Next, context: &Context) -> Next {
+    match (record.dirty, record.quiet_until) {
+        (false, _) => otherwise,
+        (true, until) if until > context.now => Next::Wait(until),
+        (true, _) => Next::Do(Op::Patch),
+    }
 }
 
 /// For a pod that goes: only its result is worth a write, and a status that the API server keeps refusing must not keep
@@ -310,6 +317,8 @@ pub enum Input {
     Doubt,
     /// The cloud's status differs from the API server's (or no longer does).
     Dirty(bool),
+    /// It differs in a way that can wait until then: most pods will have said more by that time.
+    DirtyQuietly(Moment),
     /// The call is started.
     Started(Op),
     /// The call in flight ended; `backoff` says when the same side may be called again if it failed.
@@ -334,7 +343,12 @@ pub fn learn(record: &mut Record, input: Input, now: Moment, jitter: f64, cap: D
         }
         Input::Gone => gone(record),
         Input::Doubt => doubt(record, now),
-        Input::Dirty(dirty) => record.dirty = dirty,
+        Input::Dirty(dirty) => (record.dirty, record.quiet_until) = (dirty, Moment::ZERO),
+        Input::DirtyQuietly(until) => {
+            if !record.dirty {
+                (record.dirty, record.quiet_until) = (true, until);
+            }
+        }
         Input::Started(op) => started(record, op, now),
         Input::Done(outcome) => {
             if let Some(op) = record.op.take() {

@@ -38,6 +38,13 @@ fn the_table() {
     check("wanted, unknown", Api::Wanted, look, same, Next::Look);
     check("wanted, runs", Api::Wanted, Cloud::Present, same, Next::Idle);
     check("wanted, news", Api::Wanted, Cloud::Present, |r| r.dirty = true, now(Op::Patch));
+    check(
+        "wanted, news that can wait",
+        Api::Wanted,
+        Cloud::Present,
+        |r| (r.dirty, r.quiet_until) = (true, at(101)),
+        Next::Wait(at(101)),
+    );
     check("wanted, call in flight", Api::Wanted, Cloud::Absent, |r| r.op = Some(Op::Patch), Next::Idle);
     check("wanted, ran and gone", Api::Wanted, Cloud::Absent, |r| r.ran = true, now(Op::PatchLost));
     check(

@@ -90,3 +90,56 @@ impl Resolve for KubeResolve {
         Ok(services)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster::testing::{FakeApi, Fault};
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(kind: &str, namespace: &str, name: &str) -> Value {
+        json!({ "apiVersion": "v1", "kind": kind, "metadata": { "namespace": namespace, "name": name } })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_exist_is_none_and_what_cannot_be_read_is_an_error() {
+        let api = FakeApi::new();
+        let resolve = KubeResolve::new(api.client());
+        assert_eq!(resolve.secret("shop", "absent").await, Ok(None));
+        assert_eq!(resolve.config_map("shop", "absent").await, Ok(None));
+        api.fault(Fault::status(403).on("GET", "/secrets/"));
+        let error = resolve.secret("shop", "web").await.unwrap_err();
+        assert!(matches!(&error, CloudError::Retryable(text) if text.contains("/secrets/web")), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn services_are_those_of_the_namespace_and_the_api_server() {
+        let api = FakeApi::new();
+        api.put(object("Service", "shop", "web"));
+        api.put(object("Service", "default", "kubernetes"));
+        api.put(object("Service", "default", "other"));
+        let resolve = KubeResolve::new(api.client());
+        let services = resolve.services("shop").await.unwrap();
+        let names: Vec<_> = services.iter().filter_map(|s| s.pointer("/metadata/name")).collect();
+        assert_eq!(names, ["web", "kubernetes"]);
+        assert_eq!(resolve.services("default").await.unwrap().len(), 2, "not twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn config_maps_are_kept_for_a_moment_and_secrets_never() {
+        let api = FakeApi::new();
+        api.put(object("ConfigMap", "shop", "web"));
+        api.put(object("Secret", "shop", "web"));
+        let resolve = KubeResolve::new(api.client());
+        for _ in 0..5 {
+            assert!(resolve.config_map("shop", "web").await.unwrap().is_some());
+            assert!(resolve.secret("shop", "web").await.unwrap().is_some());
+        }
+        assert_eq!(api.requests_of("GET", "/configmaps/").len(), 1);
+        assert_eq!(api.requests_of("GET", "/secrets/").len(), 5);
+        tokio::time::sleep(KEPT).await;
+        assert!(resolve.config_map("shop", "web").await.unwrap().is_some());
+        assert_eq!(api.requests_of("GET", "/configmaps/").len(), 2);
+    }
+}

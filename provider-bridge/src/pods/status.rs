@@ -10,6 +10,8 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
+use crate::cloud::CONDITION_CLOUD_SCHEDULED;
+
 /// Own condition: False while the cloud does not take the pod, with the cloud's reason.
 pub const CONDITION_MATERIALISED: &str = "burst.io/Materialised";
 
@@ -51,6 +53,16 @@ pub fn phase(status: &Value) -> &str {
 /// Whether the status shows that a container was started at least once.
 pub fn has_run(status: &Value) -> bool {
     phase(status) == "Running" || is_terminal(phase(status)) || containers(status).any(was_started)
+}
+
+/// Whether the status only says that containers are being created, as it does for every pod for a moment.
+pub fn is_quiet(status: &Value) -> bool {
+    let creating = |c: &Value| match c.pointer("/state/waiting/reason").and_then(Value::as_str) {
+        Some(reason) => matches!(reason, "ContainerCreating" | "PodInitializing"),
+        None => c.get("state").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty),
+    };
+    let no_room = list(status, "conditions").any(|c| kind_of(c) == CONDITION_CLOUD_SCHEDULED && !is_true(c));
+    phase(status) == "Pending" && !no_room && containers(status).all(|c| creating(c) && !was_started(c))
 }
 
 fn containers(status: &Value) -> impl Iterator<Item = &Value> {

@@ -113,3 +113,21 @@ fn equal_statuses_have_equal_fingerprints() {
     assert_eq!(fingerprint(&running(0)), fingerprint(&running(0)));
     assert_ne!(fingerprint(&running(0)), fingerprint(&running(1)));
 }
+
+#[test]
+fn only_being_created_can_wait() {
+    let pending = |state: Value| json!({ "phase": "Pending", "containerStatuses": [container(0, state)] });
+    let waiting = |reason: &str| pending(json!({ "waiting": { "reason": reason } }));
+    let no_room = json!({ "phase": "Pending", "conditions": [{ "type": CONDITION_CLOUD_SCHEDULED, "status": "False" }] });
+    let cases = [
+        (json!({ "phase": "Pending" }), true),
+        (waiting("ContainerCreating"), true),
+        (waiting("ImagePullBackOff"), false),
+        (pending(json!({ "running": {} })), false),
+        (no_room, false),
+        (running(0), false),
+    ];
+    for (status, quiet) in cases {
+        assert_eq!(is_quiet(&status), quiet, "{status}");
+    }
+}

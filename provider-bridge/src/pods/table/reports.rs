@@ -1,6 +1,7 @@
 //! What the API server and the cloud report about pods and instances, one by one and as complete lists.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::bound_pods::BoundPod;
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::pods::entry::{self, Entry, News};
 use crate::pods::machine::{Api, Cloud, Input, Moment};
 use crate::pods::status;
 use crate::pods::words::{self, Reason};
+
+/// How long "still being created" may wait for something better to say.
+const QUIET: Duration = Duration::from_secs(1);
 
 impl Table {
     pub(super) fn pod_applied(&mut self, pod: BoundPod) {
@@ -94,10 +98,11 @@ impl Table {
         entry.cloud_generation = generation;
         let status = instance.status.clone();
         entry.instance = Some(without_status(instance));
+        let quiet = status::is_quiet(&status);
         let news = note_status(entry, status, now);
         self.learn(&uid, seen);
         if news {
-            self.learn(&uid, Input::Dirty(true));
+            self.learn(&uid, if quiet { Input::DirtyQuietly(now + QUIET) } else { Input::Dirty(true) });
         }
         self.settle(&uid);
     }
