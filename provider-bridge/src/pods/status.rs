@@ -59,7 +59,7 @@ pub fn has_run(status: &Value) -> bool {
 pub fn is_quiet(status: &Value) -> bool {
     let creating = |c: &Value| match c.pointer("/state/waiting/reason").and_then(Value::as_str) {
         Some(reason) => matches!(reason, "ContainerCreating" | "PodInitializing"),
-        None => c.get("state").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty),
+        None => c.get("state").and_then(Value::as_object).is_none_or(Map::is_empty),
     };
     let no_room = list(status, "conditions").any(|c| kind_of(c) == CONDITION_CLOUD_SCHEDULED && !is_true(c));
     phase(status) == "Pending" && !no_room && containers(status).all(|c| creating(c) && !was_started(c))
