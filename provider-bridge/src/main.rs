@@ -6,10 +6,6 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Many small, long-lived objects from several threads: mimalloc keeps them denser than the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Serves virtual nodes whose pods run on serverless clouds.
 #[derive(Debug, Parser)]
 #[command(name = "burst-bridge", version)]

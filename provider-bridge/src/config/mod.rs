@@ -94,8 +94,8 @@ pub struct PodsConfig {
 impl Default for PodsConfig {
     fn default() -> Self {
         Self {
-            cloud_calls: 64,
-            api_calls: 32,
+            cloud_calls: 32,
+            api_calls: 16,
             finished_ttl_seconds: 30,
             max_backoff_seconds: 120,
             settle_seconds: 3,
