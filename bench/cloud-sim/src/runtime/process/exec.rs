@@ -4,11 +4,12 @@ use std::io;
 use std::process::Stdio;
 
 use futures::FutureExt;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
 use super::pty;
 use super::sandbox::{Entered, enter};
+use super::{children, send};
 use crate::runtime::{ExecSession, ExecSpec, Input, Output, TerminalSize};
 
 /// Starts a command.
@@ -18,7 +19,7 @@ pub(super) fn run(entered: &Entered, spec: &ExecSpec) -> io::Result<ExecSession>
 
 fn on_pipes(entered: &Entered, spec: &ExecSpec) -> io::Result<ExecSession> {
     let mut command = enter(entered, "nsenter");
-    command.args(&spec.command).process_group(0);
+    command.args(&spec.command);
     command.stdin(if spec.stdin { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
@@ -48,29 +49,45 @@ fn on_terminal(entered: &Entered, spec: &ExecSpec) -> io::Result<ExecSession> {
     })
 }
 
-/// Kills the command's process group unless it ended by itself.
-struct Group(Option<Pid>);
+/// Kills a command unless it ended by itself.
+///
+/// Only what runs inside is killed, never `nsenter`: it is the only one who can reap its child, and an unreaped child
+/// would keep the container's pid namespace, and so the instance, from ending.
+struct Session(Option<u32>);
 
-impl Group {
+impl Session {
     fn ended(&mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Group {
+impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let Some(outer) = self.0 else { return };
+        let inside = descendants(outer);
+        let all = if inside.is_empty() { vec![outer] } else { inside };
+        for pid in all {
+            let _ = send(pid, Signal::KILL);
         }
     }
 }
 
+/// Everything below a process, itself excluded.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children(*pid));
+        next += 1;
+    }
+    found
+}
+
 fn outcome(mut child: Child) -> impl Future<Output = Result<i32, String>> + Send + 'static {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    let mut group = Group(pid);
+    let mut session = Session(child.id());
     async move {
         let status = child.wait().await.map_err(|error| error.to_string())?;
-        group.ended();
+        session.ended();
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         Ok(status.code().or_else(|| signal.map(|signal| 128 + signal)).unwrap_or(255))
     }

@@ -108,6 +108,12 @@ fn bound_to_us(program: &str) -> Command {
     command
 }
 
+/// The children of a process, as the kernel lists them.
+fn children(pid: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+}
+
 /// The signals that may be sent from outside.
 pub(crate) fn signal_number(number: i32) -> Option<Signal> {
     Some(match number {

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Child;
 use tokio_util::task::TaskTracker;
 
-use super::send;
 use super::spec::{Ended, InitSpec};
+use super::{children, send};
 use crate::core::instances::Cloud;
 use crate::core::life::Exit;
 use crate::core::logs::{Log, Stream};
@@ -56,7 +56,7 @@ impl ProcessTask {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_millis(16));
         }
-        let pid = child.id().and_then(first_child);
+        let pid = child.id().and_then(|outer| children(outer).first().copied());
         let (termination, ended) = (termination.to_owned(), spec.ended.clone());
         Ok(Self { child, pid, started: cloud.clock.now(), termination, ended, pumps })
     }
@@ -106,12 +106,6 @@ fn outcome(ended: &Path) -> (i32, Option<i32>) {
         Ended { code: Some(code), .. } => (code, None),
         Ended { signal, .. } => (128 + signal.unwrap_or(9), signal),
     }
-}
-
-/// The only child of the outer process.
-fn first_child(outer: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
 }
 
 /// Output into the log, line by line.
