@@ -1,6 +1,10 @@
 //! A simulated cloud for the lab, the tests and the benchmarks: faithful on the wire, with a billing meter, faults on
 //! request, and instances that are scripted or real processes. It shares no code with the product, so that client and
 //! simulator cannot share a mistake. It must never be reachable from outside the machine: its control API is open.
+#![cfg_attr(
+    test,
+    allow(clippy::needless_pass_by_value, reason = "cases written with json! read better by value")
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -75,7 +75,7 @@ pub struct Options {
     #[arg(long, default_value_t = 10_000)]
     pub restart_backoff_ms: u64,
     /// Events per kind that a watch can look back
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 10_000)]
     pub history: usize,
     /// Seconds between watch bookmarks
     #[arg(long, default_value_t = 60)]

@@ -1,6 +1,13 @@
 //! The process runtime end to end, with the real binary: this test starts itself again in its own network, mount and
 //! pid namespaces, so that it neither needs nor disturbs anything of the machine. Skipped, in words, without the rights
 //! or without a static busybox.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "a test may stop and say why"
+)]
 
 mod support;
 

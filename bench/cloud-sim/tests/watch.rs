@@ -1,4 +1,11 @@
 //! Watch semantics: initial state, resuming, selectors that are entered and left, bookmarks, expiry, timeouts, cuts.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "a test may stop and say why"
+)]
 
 mod support;
 

@@ -1,7 +1,6 @@
 //! Lives one instance from acceptance to confirmed deletion: place, prepare, init containers, containers with restarts,
 //! stop, tear down. The runtime says what happened; `life` says what that looks like.
 
-use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,18 +8,16 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::instances::{Cloud, HOST_IP, Instance, Stop, metadata_map};
+use super::instances::{Cloud, HOST_IP, Instance, Stop};
 use super::kind::Kind;
-use super::life::{Exit, PodState, Slot, State, restarts};
-use super::logs::Log;
-use super::plan::Container;
+use super::life::{PodState, Slot, State};
 use super::resolve::{Place, Resolver, VolumeContent};
-use super::store::Verdict;
-use crate::runtime::probes::{self, Verdict as Probed};
-use crate::runtime::{Launch, Sandbox, StartError, Task};
+use crate::runtime::Sandbox;
+
+mod container;
+mod place;
 
 /// Between attempts to find a missing ConfigMap or Secret.
 const RETRY: Duration = Duration::from_secs(2);
@@ -110,60 +107,12 @@ impl Life<'_> {
             Err(error) => return self.never(&error),
         };
         let _ = self.instance.sandbox.set(sandbox.clone());
-        self.change(|state| state.pod_ip = Some(sandbox.ip().to_string()));
+        // Shown with the next change: one write per pod less for every watcher.
+        self.with(|state| state.pod_ip = Some(sandbox.ip().to_string()));
         tokio::select! {
             () = self.containers(&sandbox) => {}
             () = self.deadline() => std::future::pending().await,
         }
-    }
-
-    /// Waits for a Network, for stock and for the scheduler, then is placed.
-    async fn place(&self) {
-        let namespace = &self.instance.key.namespace;
-        let mut networks = self.cloud.store.subscribe(Kind::Network);
-        while !self.cloud.network_active(namespace) {
-            self.unplaced(&format!("namespace {namespace:?} has no Network that is Active"));
-            if networks.changed().await.is_err() {
-                return;
-            }
-        }
-        if let Some(out) = &self.instance.stock_out {
-            self.unplaced(&out.message);
-            match out.lasts {
-                Some(lasts) => self.cloud.clock.sleep(lasts).await,
-                None => std::future::pending().await,
-            }
-        }
-        if let Some(why) = unplaceable(&self.instance.plan.spec) {
-            self.unplaced(&why);
-            std::future::pending::<()>().await;
-        }
-        self.cloud.clock.sleep(self.cloud.timing.schedule).await;
-        let now = self.cloud.clock.now();
-        self.with(|state| {
-            state.scheduled = Some(now);
-            state.unschedulable = None;
-        });
-        self.publish();
-        let message =
-            format!("Successfully assigned {namespace}/{} to {}", self.instance.key.name, self.node);
-        self.cloud.event(self.instance, false, "Scheduled", &message);
-    }
-
-    fn unplaced(&self, why: &str) {
-        self.change(|state| state.unschedulable = Some(why.to_owned()));
-        self.cloud.event(self.instance, true, "FailedScheduling", why);
-    }
-
-    /// The sandbox could not be made: every container says so and stays waiting.
-    fn never(&self, error: &StartError) {
-        self.cloud.event(self.instance, true, "FailedCreatePodSandBox", &error.message);
-        self.change(|state| {
-            for container in &mut state.app {
-                container.state =
-                    State::Waiting { reason: error.reason.to_owned(), message: error.message.clone() };
-            }
-        });
     }
 
     /// Volumes with their contents, once everything they name exists.
@@ -272,223 +221,6 @@ impl Life<'_> {
         }
     }
 
-    /// One container through all its incarnations; `true` when it ended well.
-    async fn container(&self, sandbox: &Sandbox, slot: Slot, container: &Container, mut halt: Halt) -> bool {
-        let mut crashes = 0_u32;
-        loop {
-            let started = tokio::select! {
-                biased;
-                _ = halted(&mut halt) => return false,
-                task = self.start(sandbox, slot, container) => task,
-            };
-            let Some(exit) = self.incarnation(sandbox, slot, container, started, &mut halt).await else {
-                return false;
-            };
-            let code = exit.code;
-            let init = matches!(slot, Slot::Init(_));
-            let stopped = halt.borrow().is_some();
-            let again = !stopped
-                && restarts(self.instance.plan.spec.restart_policy, init, container.is_sidecar(), code);
-            self.ended(slot, exit, !again);
-            if !again {
-                return code == 0;
-            }
-            tokio::select! {
-                biased;
-                _ = halted(&mut halt) => {
-                    self.change(|state| if let Some(c) = state.at(slot) { c.over = true });
-                    return false;
-                }
-                () = self.back_off(slot, container, crashes) => {}
-            }
-            crashes += 1;
-            self.with(|state| {
-                if let Some(c) = state.at(slot) {
-                    c.restarts += 1;
-                }
-            });
-        }
-    }
-
-    /// Starts a container, retrying for ever what may become possible.
-    async fn start(&self, sandbox: &Sandbox, slot: Slot, container: &Container) -> Task {
-        let mut attempt = 0;
-        loop {
-            let error = match self.try_start(sandbox, slot, container).await {
-                Ok(task) => return task,
-                Err(error) => error,
-            };
-            self.cloud.event(self.instance, true, "Failed", &error.message);
-            self.waiting(slot, error.reason, &error.message);
-            let pull = error.reason == "ErrImagePull";
-            let wait = if pull { self.backoff(attempt) } else { RETRY };
-            if pull {
-                let message = format!("Back-off pulling image {:?}", container.image);
-                self.waiting(slot, "ImagePullBackOff", &message);
-            }
-            self.cloud.clock.sleep(wait).await;
-            attempt += 1;
-        }
-    }
-
-    async fn try_start(
-        &self,
-        sandbox: &Sandbox,
-        slot: Slot,
-        container: &Container,
-    ) -> Result<Task, StartError> {
-        let program = self.resolver(sandbox.ip().to_string()).program(container);
-        let program =
-            program.map_err(|message| StartError { reason: "CreateContainerConfigError", message })?;
-        let restart = self.with(|state| state.at(slot).map_or(0, |c| c.restarts));
-        let log =
-            Arc::new(Log::new(self.cloud.runtime.log_file(&self.instance.plan, &container.name, restart)));
-        let launch = Launch { container, program, restart, log: log.clone() };
-        let task = sandbox.start(self.cloud, launch).await?;
-        self.instance.began(&container.name, log);
-        self.instance.set_pid(&container.name, task.pid());
-        Ok(task)
-    }
-
-    /// From running to ended, by itself or by a halt. `None`: halted before anything could be said.
-    async fn incarnation(
-        &self,
-        sandbox: &Sandbox,
-        slot: Slot,
-        container: &Container,
-        mut task: Task,
-        halt: &mut Halt,
-    ) -> Option<Exit> {
-        let ready = container.readiness_probe.is_none() || !sandbox.probes();
-        let since = self.cloud.clock.now();
-        self.change(|state| {
-            if let Some(c) = state.at(slot) {
-                c.state = State::Running { since };
-                c.ready = ready;
-            }
-        });
-        self.cloud.event(self.instance, false, "Started", &format!("Started container {}", container.name));
-        let on_probe = |probed: Probed| {
-            self.change(|state| {
-                if let Some(c) = state.at(slot) {
-                    c.ready = matches!(probed, Probed::Ready);
-                }
-            });
-        };
-        let unhealthy = tokio::select! {
-            exit = task.wait(self.cloud) => return self.gone(container, exit),
-            _ = halted(halt) => None,
-            why = probes::watch(&self.cloud.clock, sandbox, container, on_probe) => Some(why),
-        };
-        let exit = match unhealthy {
-            Some(why) => self.restart_unhealthy(sandbox, container, &mut task, &why, halt).await,
-            None => self.stop(sandbox, container, &mut task, halt).await,
-        };
-        self.gone(container, exit)
-    }
-
-    fn gone(&self, container: &Container, exit: Exit) -> Option<Exit> {
-        self.instance.set_pid(&container.name, None);
-        if let Some(log) = self.instance.log(&container.name, false) {
-            log.close();
-        }
-        Some(exit)
-    }
-
-    /// preStop, SIGTERM, then SIGKILL at the deadline.
-    async fn stop(&self, sandbox: &Sandbox, container: &Container, task: &mut Task, halt: &mut Halt) -> Exit {
-        let message = format!("Stopping container {}", container.name);
-        self.cloud.event(self.instance, false, "Killing", &message);
-        let hook = sandbox.hook(container, container.lifecycle.pre_stop.as_ref());
-        tokio::select! {
-            exit = task.wait(self.cloud) => return exit,
-            () = hook => {}
-            () = self.grace_over(halt) => {}
-        }
-        task.terminate();
-        tokio::select! {
-            exit = task.wait(self.cloud) => return exit,
-            () = self.grace_over(halt) => {}
-        }
-        task.kill();
-        task.wait(self.cloud).await
-    }
-
-    async fn restart_unhealthy(
-        &self,
-        sandbox: &Sandbox,
-        container: &Container,
-        task: &mut Task,
-        why: &str,
-        halt: &mut Halt,
-    ) -> Exit {
-        self.cloud.event(self.instance, true, "Unhealthy", why);
-        task.terminate();
-        let grace = Duration::from_secs(self.instance.plan.grace_seconds().into());
-        tokio::select! {
-            exit = task.wait(self.cloud) => return exit,
-            () = self.cloud.clock.sleep(grace) => {}
-            _ = halted(halt) => return self.stop(sandbox, container, task, halt).await,
-        }
-        task.kill();
-        task.wait(self.cloud).await
-    }
-
-    /// Resolves at the deadline of the stop, even when a later request shortens it.
-    async fn grace_over(&self, halt: &mut Halt) {
-        loop {
-            let Some(Stop { deadline }) = *halt.borrow_and_update() else { return };
-            tokio::select! {
-                () = self.cloud.clock.sleep_until(deadline) => return,
-                changed = halt.changed() => if changed.is_err() { return },
-            }
-        }
-    }
-
-    fn ended(&self, slot: Slot, exit: Exit, over: bool) {
-        self.change(|state| {
-            if let Some(c) = state.at(slot) {
-                c.state = State::Terminated(exit);
-                c.ready = false;
-                c.over = over;
-            }
-        });
-    }
-
-    /// The first restart is immediate, later ones wait longer and longer.
-    async fn back_off(&self, slot: Slot, container: &Container, crashes: u32) {
-        let wait = if crashes == 0 { Duration::ZERO } else { self.backoff(crashes - 1) };
-        self.with(|state| {
-            if let Some(c) = state.at(slot)
-                && let State::Terminated(exit) = &c.state
-            {
-                c.last = Some(exit.clone());
-            }
-        });
-        if wait.is_zero() {
-            return;
-        }
-        let message = format!(
-            "back-off {wait:?} restarting failed container={} pod={}",
-            container.name, self.instance.key.name
-        );
-        self.cloud.event(self.instance, true, "BackOff", &message);
-        self.waiting(slot, "CrashLoopBackOff", &message);
-        self.cloud.clock.sleep(wait).await;
-    }
-
-    fn backoff(&self, attempt: u32) -> Duration {
-        self.cloud.timing.backoff.saturating_mul(1 << attempt.min(10)).min(BACKOFF_MAX)
-    }
-
-    fn waiting(&self, slot: Slot, reason: &str, message: &str) {
-        self.change(|state| {
-            if let Some(c) = state.at(slot) {
-                c.state = State::Waiting { reason: reason.to_owned(), message: message.to_owned() };
-            }
-        });
-    }
-
     /// Fails the pod when `activeDeadlineSeconds` is over, then halts it.
     async fn deadline(&self) {
         let Some(seconds) = self.instance.plan.spec.active_deadline_seconds else {
@@ -499,7 +231,7 @@ impl Life<'_> {
         self.with(|state| state.failed = Some(("DeadlineExceeded".to_owned(), message)));
         self.publish();
         self.halt.send_replace(Some(self.own_grace()));
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// A stop now, with the grace that the pod itself names.
@@ -516,64 +248,4 @@ impl Life<'_> {
         self.with(change);
         self.publish();
     }
-
-    /// Writes the status into the stored object, if it is still this one.
-    fn publish(&self) {
-        let now = self.cloud.clock.now();
-        let (status, scheduled, ip) = self.with(|state| {
-            (state.render(now, &HOST_IP.to_string()), state.scheduled.is_some(), state.pod_ip.clone())
-        });
-        let uid = &self.instance.plan.uid;
-        let done = self.cloud.store.update::<Infallible>(Kind::Pod, &self.instance.key, |pod, stored| {
-            if stored.uid != *uid || pod.get("status") == Some(&status) {
-                return Ok(Verdict::Keep);
-            }
-            if scheduled {
-                self.mark_placed(pod, ip.as_deref());
-            }
-            if let Some(pod) = pod.as_object_mut() {
-                pod.insert("status".into(), status);
-            }
-            Ok(Verdict::Write)
-        });
-        debug_assert!(done.is_ok());
-    }
-
-    /// What the cloud adds to a pod once it has a place.
-    fn mark_placed(&self, pod: &mut Value, ip: Option<&str>) {
-        if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("nodeName".into(), json!(self.node));
-        }
-        let region = &self.cloud.region;
-        let zone = format!("{region}a");
-        if let Some(annotations) = metadata_map(pod, "annotations") {
-            annotations.insert("topology.kubernetes.io/region".into(), json!(region));
-            annotations.insert("topology.kubernetes.io/zone".into(), json!(zone));
-            if let Some(ip) = ip {
-                let network =
-                    json!([{"name": "default-network", "interface": "eth0", "ips": [ip], "default": true}]);
-                annotations.insert("cni.yangtse.io/network-status".into(), json!(network.to_string()));
-            }
-        }
-        if let Some(labels) = metadata_map(pod, "labels") {
-            labels.insert("scheduling.cci.io/vmid".into(), json!(self.instance.plan.uid));
-        }
-    }
-}
-
-/// What no compute cell offers, in the scheduler's words.
-fn unplaceable(spec: &super::plan::PodSpec) -> Option<String> {
-    if let Some(node) = &spec.node_name {
-        return Some(format!("node {node:?} not found"));
-    }
-    if !spec.node_selector.is_empty() {
-        return Some(
-            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.".to_owned(),
-        );
-    }
-    let all = spec.containers.iter().chain(&spec.init_containers);
-    let named = all.flat_map(|c| c.resources.limits.keys().chain(c.resources.requests.keys()));
-    let known = |name: &str| matches!(name, "cpu" | "memory" | "ephemeral-storage" | "nvidia.com/gpu");
-    let unknown = named.map(String::as_str).find(|name| !known(name));
-    unknown.map(|name| format!("0/1 nodes are available: 1 Insufficient {name}."))
 }

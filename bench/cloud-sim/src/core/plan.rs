@@ -52,9 +52,9 @@ pub(crate) struct Container {
     pub(crate) restart_policy: Option<RestartPolicy>,
     pub(crate) termination_message_path: Option<String>,
     pub(crate) security_context: SecurityContext,
-    pub(crate) readiness_probe: Option<Probe>,
-    pub(crate) liveness_probe: Option<Probe>,
-    pub(crate) startup_probe: Option<Probe>,
+    pub(crate) readiness_probe: Option<Box<Probe>>,
+    pub(crate) liveness_probe: Option<Box<Probe>>,
+    pub(crate) startup_probe: Option<Box<Probe>>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) ports: Vec<Port>,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Resources {
 pub(crate) struct EnvVar {
     pub(crate) name: String,
     pub(crate) value: Option<String>,
-    pub(crate) value_from: Option<EnvSource>,
+    pub(crate) value_from: Option<Box<EnvSource>>,
 }
 
 /// `env[].valueFrom`.
@@ -277,7 +277,6 @@ pub(crate) struct TcpSocket {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Lifecycle {
-    pub(crate) post_start: Option<Hook>,
     pub(crate) pre_stop: Option<Hook>,
 }
 
