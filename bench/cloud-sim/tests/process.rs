@@ -191,6 +191,9 @@ async fn exit_codes_and_restarts(client: &Client) {
     let terminated = &failed["status"]["containerStatuses"][0]["state"]["terminated"];
     assert_eq!(terminated["exitCode"], 128);
     assert!(terminated["message"].as_str().is_some_and(|m| m.contains("/no/such/program")), "{terminated}");
+    if other_users() {
+        another_user(client).await;
+    }
     let mut again = shell("again", "echo run; sleep 1000");
     again["spec"]["restartPolicy"] = json!("Always");
     create(client, again).await;
@@ -210,6 +213,23 @@ async fn exit_codes_and_restarts(client: &Client) {
     let looping = |p: &Value| status(p)["state"]["waiting"]["reason"] == "CrashLoopBackOff";
     let looped = client.until(&format!("{PODS}/crash"), looping).await;
     assert_eq!(status(&looped)["lastState"]["terminated"]["exitCode"], 1);
+}
+
+/// A user namespace of one user has no other user to become.
+fn other_users() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").expect("uid_map");
+    let count = map.split_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok());
+    count.is_some_and(|count| count > 65534)
+}
+
+async fn another_user(client: &Client) {
+    let mut nobody = shell("nobody", "id -u; id -g; sleep 1000");
+    nobody["spec"]["securityContext"] = json!({"runAsUser": 65534, "runAsGroup": 65533});
+    create(client, nobody).await;
+    client.until_phase("nobody", "Running").await;
+    let (out, _, status) = exec(client, "nobody", "v4.channel.k8s.io", "command=id&command=-u", None).await;
+    assert_eq!((out.as_str(), &status["status"]), ("65534\n", &json!("Success")));
+    assert_eq!(log(client, "nobody", "").await, "65534\n65533\n");
 }
 
 async fn image_errors(client: &Client) {
@@ -415,7 +435,11 @@ async fn deletion_leaves_nothing(client: &Client, pids: &[u64], dir: &Path) {
 
 async fn killing_the_simulator_leaves_no_process(mut running: Running) {
     let client = running.client.clone();
-    create(&client, shell("orphan", "sleep 777777 & exec sleep 777777")).await;
+    let mut orphan = shell("orphan", "sleep 777777 & exec sleep 777777");
+    if other_users() {
+        orphan["spec"]["securityContext"] = json!({"runAsUser": 65534});
+    }
+    create(&client, orphan).await;
     client.until_phase("orphan", "Running").await;
     wait_until(|| processes("777777") == 2).await;
     running.process.kill().expect("killed");

@@ -320,7 +320,11 @@ pub(super) fn enter(entered: &Entered, program: &str) -> Command {
         "-p",
         &format!("--wdns={}", entered.cwd),
     ]);
-    command.args(["-S", &entered.uid.to_string(), "-G", &entered.gid.to_string(), "--"]);
+    // Changing to root would reset the groups, which a user namespace may forbid.
+    if (entered.uid, entered.gid) != (0, 0) {
+        command.args(["-S", &entered.uid.to_string(), "-G", &entered.gid.to_string()]);
+    }
+    command.arg("--");
     command.env_clear().envs(entered.env.iter().map(|(k, v)| (k, v)));
     command
 }
