@@ -63,7 +63,7 @@ impl Access {
         self.config.cluster_url.to_string()
     }
 
-    /// A client with our own identity.
+    /// A client with our own identity. Must be called within a tokio runtime, as kube's clients must.
     ///
     /// # Errors
     /// [`AccessError::Client`] when certificates or address are unusable.
@@ -101,3 +101,6 @@ fn plain(mut config: Config) -> Config {
     config.proxy_url = None;
     config
 }
+
+#[cfg(test)]
+mod tests;

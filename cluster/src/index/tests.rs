@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::slim::PodPhase;
+use policies::resources::Resources;
 
 fn amount(cpu_milli: u64) -> Resources {
     Resources { cpu_milli, memory_bytes: cpu_milli << 20, pods: 1, ..Resources::default() }
@@ -121,7 +122,7 @@ fn a_slot_is_used_again_only_when_nothing_is_bound_to_it() {
 }
 
 /// One step that a watch may take. Names and UIDs are few, so that steps meet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Node {
         name: u8,

@@ -85,12 +85,10 @@ fn renewal(node: &str, uid: Option<&str>, now: Timestamp) -> Value {
 
 fn lease(node: &str, uid: Option<&str>, now: Timestamp) -> Value {
     let mut lease = renewal(node, uid, now);
-    let mut metadata = json!({"name": node, "namespace": NAMESPACE});
-    json_patch::merge(&mut metadata, lease.get("metadata").unwrap_or(&json!({})));
-    json_patch::merge(
-        &mut lease,
-        &json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}),
-    );
+    let identity = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node, "namespace": NAMESPACE},
+    });
+    json_patch::merge(&mut lease, &identity);
     lease
 }
 

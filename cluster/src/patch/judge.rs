@@ -33,6 +33,9 @@ const CONTENTION: Duration = Duration::from_millis(100);
 /// Time after which an overloaded server is asked again, unless it says another.
 const OVERLOADED: Duration = Duration::from_secs(1);
 
+/// How a 409 says that another object has the name: the storage's words (PUT), and those of DELETE and eviction.
+const UID: [&str; 2] = ["UID in precondition", "UID in the precondition"];
+
 /// Reads an answer.
 pub(super) fn judge(code: u16, body: &[u8], create: bool) -> Result<Outcome, Refusal> {
     if (200..300).contains(&code) {
@@ -43,7 +46,10 @@ pub(super) fn judge(code: u16, body: &[u8], create: bool) -> Result<Outcome, Ref
         ..Status::default()
     });
     let other_object = match code {
-        409 => create && status.reason == "AlreadyExists" || status.message.contains("UID in precondition"),
+        409 => {
+            create && status.reason == "AlreadyExists"
+                || UID.iter().any(|words| status.message.contains(words))
+        }
         422 => status.message.contains("metadata.uid"),
         _ => false,
     };
@@ -73,11 +79,13 @@ mod tests {
     #[test]
     fn answers() {
         let precondition = r#"{"reason":"Conflict","message":"Precondition failed: UID in precondition: a, UID in object meta: b"}"#;
+        let deletion = r#"{"reason":"Conflict","message":"Operation cannot be fulfilled on pods \"a\": the UID in the precondition (x) does not match the UID in record (y). The object might have been deleted and then recreated"}"#;
         let immutable = r#"{"reason":"Invalid","message":"Pod \"a\" is invalid: metadata.uid: Invalid value: \"x\": field is immutable"}"#;
         check(200, "", false, Ok(Outcome::Done));
         check(201, "", true, Ok(Outcome::Done));
         check(404, "{}", false, Ok(Outcome::Gone));
         check(409, precondition, false, Ok(Outcome::Conflict));
+        check(409, deletion, false, Ok(Outcome::Conflict));
         check(422, immutable, false, Ok(Outcome::Conflict));
         check(409, r#"{"reason":"AlreadyExists"}"#, true, Ok(Outcome::Conflict));
         check(

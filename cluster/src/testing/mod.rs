@@ -18,6 +18,7 @@
 //! ```
 
 mod access;
+mod delete;
 mod faults;
 mod handle;
 mod meta;
@@ -27,6 +28,7 @@ mod select;
 mod serve;
 mod store;
 mod watchers;
+mod write;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    fn check(kind: PatchKind, before: Value, patch: Value, after: Value) {
+    fn check(kind: PatchKind, [before, patch, after]: [Value; 3]) {
         let mut object = before;
         apply(kind, &mut object, &patch).expect("applies");
         assert_eq!(object, after);
@@ -180,9 +180,11 @@ mod tests {
     fn strategic_merges_by_key() {
         check(
             PatchKind::Strategic,
-            json!({"status": {"phase": "Pending", "conditions": [{"type": "A", "status": "True", "reason": "r"}, {"type": "B"}]}}),
-            json!({"status": {"phase": "Running", "conditions": [{"type": "A", "status": "False"}, {"type": "C"}, {"type": "B", "$patch": "delete"}]}}),
-            json!({"status": {"phase": "Running", "conditions": [{"type": "A", "status": "False", "reason": "r"}, {"type": "C"}]}}),
+            [
+                json!({"status": {"phase": "Pending", "conditions": [{"type": "A", "status": "True", "reason": "r"}, {"type": "B"}]}}),
+                json!({"status": {"phase": "Running", "conditions": [{"type": "A", "status": "False"}, {"type": "C"}, {"type": "B", "$patch": "delete"}]}}),
+                json!({"status": {"phase": "Running", "conditions": [{"type": "A", "status": "False", "reason": "r"}, {"type": "C"}]}}),
+            ],
         );
     }
 
@@ -190,9 +192,11 @@ mod tests {
     fn strategic_replaces_lists_without_a_key_and_removes_null() {
         check(
             PatchKind::Strategic,
-            json!({"spec": {"taints": [{"key": "a"}], "x": 1, "m": {"a": 1, "b": 2}}}),
-            json!({"spec": {"taints": [{"key": "b"}], "x": null, "m": {"$patch": "replace", "c": 3}}}),
-            json!({"spec": {"taints": [{"key": "b"}], "m": {"c": 3}}}),
+            [
+                json!({"spec": {"taints": [{"key": "a"}], "x": 1, "m": {"a": 1, "b": 2}}}),
+                json!({"spec": {"taints": [{"key": "b"}], "x": null, "m": {"$patch": "replace", "c": 3}}}),
+                json!({"spec": {"taints": [{"key": "b"}], "m": {"c": 3}}}),
+            ],
         );
     }
 
@@ -200,20 +204,20 @@ mod tests {
     fn strategic_sets_and_replaced_lists() {
         check(
             PatchKind::Strategic,
-            json!({"metadata": {"finalizers": ["a", "b"]}, "addresses": [{"type": "x"}]}),
-            json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}, "addresses": [{"$patch": "replace"}, {"type": "y"}]}),
-            json!({"metadata": {"finalizers": ["b", "c"]}, "addresses": [{"type": "y"}]}),
+            [
+                json!({"metadata": {"finalizers": ["a", "b"]}, "addresses": [{"type": "x"}]}),
+                json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}, "addresses": [{"$patch": "replace"}, {"type": "y"}]}),
+                json!({"metadata": {"finalizers": ["b", "c"]}, "addresses": [{"type": "y"}]}),
+            ],
         );
     }
 
     #[test]
     fn merge_and_json() {
-        check(PatchKind::Merge, json!({"a": [1], "b": 2}), json!({"a": [2], "b": null}), json!({"a": [2]}));
+        check(PatchKind::Merge, [json!({"a": [1], "b": 2}), json!({"a": [2], "b": null}), json!({"a": [2]})]);
         check(
             PatchKind::Json,
-            json!({"a": 1}),
-            json!([{"op": "add", "path": "/b", "value": 2}]),
-            json!({"a": 1, "b": 2}),
+            [json!({"a": 1}), json!([{"op": "add", "path": "/b", "value": 2}]), json!({"a": 1, "b": 2})],
         );
         let wrong = json!([{"op": "test", "path": "/a", "value": 2}]);
         assert!(apply(PatchKind::Json, &mut json!({"a": 1}), &wrong).is_err());

@@ -104,7 +104,7 @@ pub(crate) struct Refusal {
     /// For the user.
     pub(crate) text: String,
     /// Headers of the reply.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Decides by the request's headers.
@@ -127,10 +127,7 @@ fn spdy(request: &HeaderMap) -> Result<Upgrade, Refusal> {
         return Err(bad_request("unable to upgrade: header X-Stream-Protocol-Version is missing or empty"));
     }
     let Some((name, protocol)) = first_common(&wanted, &SPDY) else {
-        let mut headers = HeaderMap::new();
-        for (name, _) in SPDY {
-            headers.append(ACCEPTED_PROTOCOLS, HeaderValue::from_static(name));
-        }
+        let headers = SPDY.map(|(name, _)| (ACCEPTED_PROTOCOLS, HeaderValue::from_static(name))).to_vec();
         return Err(Refusal { status: StatusCode::FORBIDDEN, text: none_in_common(&wanted, &SPDY), headers });
     };
     let mut headers = switching("SPDY/3.1");
@@ -141,7 +138,7 @@ fn spdy(request: &HeaderMap) -> Result<Upgrade, Refusal> {
 fn websocket(request: &HeaderMap) -> Result<Upgrade, Refusal> {
     if request.get(WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let mut refusal = bad_request("unable to upgrade: only WebSocket version 13 is spoken");
-        refusal.headers.insert(WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        refusal.headers.push((WEBSOCKET_VERSION, HeaderValue::from_static("13")));
         return Err(refusal);
     }
     let Some(key) = request.get(WEBSOCKET_KEY) else {
@@ -154,7 +151,7 @@ fn websocket(request: &HeaderMap) -> Result<Upgrade, Refusal> {
     } else {
         let Some((name, protocol)) = first_common(&wanted, &WEBSOCKET) else {
             let text = none_in_common(&wanted, &WEBSOCKET);
-            return Err(Refusal { status: StatusCode::FORBIDDEN, text, headers: HeaderMap::new() });
+            return Err(Refusal { status: StatusCode::FORBIDDEN, text, headers: Vec::new() });
         };
         headers.insert(WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
         protocol
@@ -174,7 +171,7 @@ fn switching(to: &'static str) -> HeaderMap {
 }
 
 fn bad_request(text: &str) -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, text: text.to_owned(), headers: HeaderMap::new() }
+    Refusal { status: StatusCode::BAD_REQUEST, text: text.to_owned(), headers: Vec::new() }
 }
 
 fn first_common(wanted: &[&str], ours: &[(&'static str, Protocol)]) -> Option<(&'static str, Protocol)> {
@@ -265,7 +262,12 @@ mod tests {
             request(&[&SPDY_UPGRADE[..], &[("x-stream-protocol-version", "v9.channel.k8s.io")]].concat());
         let refusal = negotiate(&none).unwrap_err();
         assert_eq!(refusal.status, StatusCode::FORBIDDEN);
-        assert_eq!(refusal.headers.get_all("x-accepted-stream-protocol-versions").iter().count(), SPDY.len());
+        let accepted: Vec<_> = refusal.headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        assert_eq!(accepted.len(), SPDY.len());
+        assert_eq!(
+            accepted[1],
+            ("x-accepted-stream-protocol-versions", &HeaderValue::from_static("v4.channel.k8s.io"))
+        );
         let foreign = [("sec-websocket-protocol", "SPDY/3.1+portforward.k8s.io")];
         let cases = [
             (request(&[]), StatusCode::BAD_REQUEST),

@@ -57,7 +57,9 @@ pub(crate) fn denied(denied: Denied) -> Response<Body> {
 /// An upgrade that is not granted.
 pub(crate) fn refused(refusal: Refusal) -> Response<Body> {
     let mut response = text(refusal.status, refusal.text);
-    response.headers_mut().extend(refusal.headers);
+    for (name, value) in refusal.headers {
+        response.headers_mut().append(name, value);
+    }
     response
 }
 

@@ -117,7 +117,7 @@ impl KubeletTls {
                 Ok(true) => tracing::info!("certificates of the kubelet port have been read again"),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!(%error, "the last good certificates of the kubelet port stay in use")
+                    tracing::error!(%error, "the last good certificates of the kubelet port stay in use");
                 }
             }
         }
@@ -168,7 +168,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
 
-fn content(path: &Path, reason: impl ToString) -> TlsError {
+fn content(path: &Path, reason: &impl ToString) -> TlsError {
     TlsError::Content { path: path.to_owned(), reason: reason.to_string() }
 }
 

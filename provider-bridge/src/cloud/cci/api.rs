@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cloud::CloudError;
 
 use super::classify::Refusal;
-use super::client::{Call, Client};
+use super::client::{Call, Client, Limit};
 use super::names;
 use super::operation::{Operation, Verb};
 use super::settings::CciSettings;
@@ -143,7 +143,7 @@ impl Api {
                     ("allowWatchBookmarks", "true".to_owned()),
                     ("timeoutSeconds", timeout_seconds.to_string()),
                 ])
-                .streaming();
+                .limit(Limit::Beginning);
         self.client.send(&call).await
     }
 }

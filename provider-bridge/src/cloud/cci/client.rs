@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use reqwest::Response;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::cloud::CloudError;
 
@@ -20,7 +21,7 @@ use super::settings::CciSettings;
 use super::sign::{self, Signable};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one ordinary call may take. Watches, followed logs and execs have no limit of their own.
+/// How long a call may take; what of it, says [`Limit`].
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest error body that is read.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
@@ -35,8 +36,18 @@ pub(super) struct Call {
     pub(super) body: Option<Body>,
     /// Headers that are sent but not signed (WebSocket upgrade).
     pub(super) unsigned_headers: Vec<(HeaderName, String)>,
-    /// The answer is a stream: no time limit for the whole call.
-    pub(super) streaming: bool,
+    pub(super) limit: Limit,
+}
+
+/// What of a call must be done within [`CALL_TIMEOUT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// All of it.
+    Whole,
+    /// The beginning of the answer; the rest is a stream.
+    Beginning,
+    /// Nothing: a followed log may begin with the first line, hours later.
+    Nothing,
 }
 
 /// A request body and what it is.
@@ -61,7 +72,7 @@ impl Call {
             query: Vec::new(),
             body: None,
             unsigned_headers: Vec::new(),
-            streaming: false,
+            limit: Limit::Whole,
         }
     }
 
@@ -77,9 +88,9 @@ impl Call {
         self
     }
 
-    /// Marks the answer as a stream.
-    pub(super) const fn streaming(mut self) -> Self {
-        self.streaming = true;
+    /// Sets what the time limit covers.
+    pub(super) const fn limit(mut self, limit: Limit) -> Self {
+        self.limit = limit;
         self
     }
 }
@@ -170,10 +181,17 @@ impl Client {
         if let Some(body) = &call.body {
             request = request.body(body.bytes.clone());
         }
-        if !call.streaming {
+        if call.limit == Limit::Whole {
             request = request.timeout(CALL_TIMEOUT);
         }
-        let response = request.send().await.map_err(|error| transport(&call.operation, error))?;
+        let answer = request.send();
+        let answer = match call.limit {
+            Limit::Beginning => timeout(CALL_TIMEOUT, answer)
+                .await
+                .map_err(|_| Refusal::Unknown(format!("{}: no answer in time", call.operation)))?,
+            Limit::Whole | Limit::Nothing => answer.await,
+        };
+        let response = answer.map_err(|error| transport(&call.operation, error))?;
         let status = response.status();
         if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);

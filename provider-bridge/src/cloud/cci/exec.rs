@@ -23,7 +23,7 @@ use crate::cloud::{CloudError, Instance};
 use crate::streams::{ExecOutcome, ExecProviderEnd, ExecRequest, TerminalSize};
 
 use super::api::Api;
-use super::client::Call;
+use super::client::{Call, Limit};
 use super::names;
 use super::operation::{Operation, Verb};
 
@@ -61,7 +61,7 @@ pub(super) async fn open(
     let key = generate_key();
     let mut call = Call::new(operation.clone(), Method::GET, api.pod_path(name, "/exec"))
         .query(query(container, request))
-        .streaming();
+        .limit(Limit::Beginning);
     call.unsigned_headers = vec![
         (header::CONNECTION, "Upgrade".to_owned()),
         (header::UPGRADE, "websocket".to_owned()),

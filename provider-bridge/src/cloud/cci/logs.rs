@@ -12,7 +12,7 @@ use crate::cloud::{ByteStream, CloudError, Instance};
 use crate::streams::LogOptions;
 
 use super::api::Api;
-use super::client::{Call, transport};
+use super::client::{Call, Limit, transport};
 use super::names;
 use super::operation::{Operation, Verb};
 
@@ -31,12 +31,10 @@ pub(super) async fn open(
 ) -> Result<ByteStream, CloudError> {
     let (name, _) = names::parse_id(&instance.id);
     let operation = Operation::new(Verb::ReadLog, name);
-    let mut call = Call::new(operation.clone(), Method::GET, api.pod_path(name, "/log")).query(query(
-        container,
-        options,
-        Timestamp::now(),
-    ));
-    call.streaming = true;
+    let limit = if options.follow { Limit::Nothing } else { Limit::Beginning };
+    let call = Call::new(operation.clone(), Method::GET, api.pod_path(name, "/log"))
+        .query(query(container, options, Timestamp::now()))
+        .limit(limit);
     let response = api.client.send(&call).await?;
     let bytes =
         response.bytes_stream().map_err(move |error| CloudError::from(transport(&operation, error))).boxed();

@@ -16,6 +16,7 @@ use crate::cloud::{
 use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
 use api::Api;
+use wire::CloudPod;
 
 mod api;
 mod classify;
@@ -98,7 +99,8 @@ impl Provider for CciProvider {
     }
 
     async fn list(&self) -> Result<Vec<Instance>, CloudError> {
-        watch::list(&self.api).await
+        let (pods, _) = self.api.list_pods().await?;
+        Ok(pods.into_iter().map(CloudPod::into_instance).collect())
     }
 
     fn watch(&self) -> BoxStream<'static, Result<InstanceEvent, CloudError>> {

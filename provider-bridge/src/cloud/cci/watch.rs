@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cloud::{CloudError, Instance, InstanceEvent};
+use crate::cloud::{CloudError, InstanceEvent};
 
 use super::api::Api;
 use super::classify::Refusal;
@@ -227,10 +227,4 @@ fn backoff() -> ExponentialBackoff {
         .with_jitter()
         .without_max_times()
         .build()
-}
-
-/// A list for the trait's `list`.
-pub(super) async fn list(api: &Api) -> Result<Vec<Instance>, CloudError> {
-    let (pods, _) = api.list_pods().await?;
-    Ok(pods.into_iter().map(CloudPod::into_instance).collect())
 }

@@ -224,12 +224,14 @@ fn encode(protocol: Protocol, channel: u32, payload: &Bytes) -> Message {
 mod tests {
     use super::*;
 
+    type Case = (Protocol, &'static [u8], Result<Option<Incoming>, Malformed>);
+
     #[test]
     fn messages_of_the_client() {
         use Protocol::{V1, V1Base64, V4, V4Base64, V5};
         let data =
             |channel, bytes: &'static [u8]| Ok(Some(Incoming::Data(channel, Bytes::from_static(bytes))));
-        let cases: [(Protocol, &[u8], Result<Option<Incoming>, Malformed>); 11] = [
+        let cases: [Case; 11] = [
             (V5, b"", Ok(None)),
             (V5, b"\0hi", data(0, b"hi")),
             (V5, b"\x04{}", data(4, b"{}")),

@@ -65,6 +65,7 @@ impl Session {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Control {
     Accept(u32),
     Pong(u32),

@@ -49,11 +49,11 @@ impl ClientCa {
 fn verifier(path: &Path, pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Current, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| content(path, error))?;
-        roots.add(certificate).map_err(|error| content(path, error))?;
+        let certificate = certificate.map_err(|error| content(path, &error))?;
+        roots.add(certificate).map_err(|error| content(path, &error))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    builder.allow_unauthenticated().build().map(Current).map_err(|error| content(path, error))
+    builder.allow_unauthenticated().build().map(Current).map_err(|error| content(path, &error))
 }
 
 impl ClientCertVerifier for ClientCa {

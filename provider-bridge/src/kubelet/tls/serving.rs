@@ -81,14 +81,14 @@ fn from_pem(
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsError> {
     let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| content(certificate, error))?;
+    let chain = chain.map_err(|error| content(certificate, &error))?;
     if chain.is_empty() {
-        return Err(content(certificate, "no certificate in this file"));
+        return Err(content(certificate, &"no certificate in this file"));
     }
     // The parser's error could quote the file: say no more than that it is not a key.
     let secret =
-        PrivateKeyDer::from_pem_slice(secret).map_err(|_| content(key, "no private key in this file"))?;
-    CertifiedKey::from_der(chain, secret, provider).map_err(|error| content(certificate, error))
+        PrivateKeyDer::from_pem_slice(secret).map_err(|_| content(key, &"no private key in this file"))?;
+    CertifiedKey::from_der(chain, secret, provider).map_err(|error| content(certificate, &error))
 }
 
 fn self_signed(names: &[String], provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {

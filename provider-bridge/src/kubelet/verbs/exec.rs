@@ -41,7 +41,7 @@ pub(crate) async fn serve(
     context.sessions.spawn(async move {
         match upgraded.await {
             Ok(io) => {
-                session(&context_of_session, &target, &command, TokioIo::new(io), carrier, protocol).await
+                session(&context_of_session, &target, &command, TokioIo::new(io), carrier, protocol).await;
             }
             Err(error) => tracing::debug!(%error, "the client left before its session began"),
         }
