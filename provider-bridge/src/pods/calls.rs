@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use cluster::events::Event;
 use cluster::patch::{self, PodRef, Written};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
@@ -12,6 +14,7 @@ use smol_str::{SmolStr, ToSmolStr};
 
 use super::machine::Outcome;
 use super::table::{Answer, Work};
+use super::words;
 use crate::cloud::{CloudError, PodIdentity, Provider, Resolve};
 use crate::metrics;
 
@@ -20,6 +23,7 @@ pub(super) struct Calls {
     pub(super) client: Client,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) resolve: Arc<dyn Resolve>,
+    pub(super) record: Arc<dyn Fn(Event) + Send + Sync>,
     pub(super) node: String,
     pub(super) timeout: Duration,
 }
@@ -28,7 +32,8 @@ impl Calls {
     pub(super) async fn make(&self, work: Work) -> Answer {
         match work {
             Work::Create(request) => {
-                let result = self.in_time("create", self.provider.create(&request, &*self.resolve)).await;
+                let resolve = Telling { resolve: &*self.resolve, pod: &request.pod, record: &*self.record };
+                let result = self.in_time("create", self.provider.create(&request, &resolve)).await;
                 log(&self.node, &request.pod, "create", result.as_ref().err());
                 Answer::Created(request.pod, result)
             }
@@ -129,5 +134,31 @@ fn log(node: &str, pod: &PodIdentity, what: &str, error: Option<&CloudError>) {
         Some(error) => {
             tracing::warn!(node, uid = pod.uid, namespace = pod.namespace, name = pod.name, what, %error, "not done");
         }
+    }
+}
+
+/// Look-ups for one pod: what they notice becomes an event on it.
+struct Telling<'a> {
+    resolve: &'a dyn Resolve,
+    pod: &'a PodIdentity,
+    record: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+#[async_trait]
+impl Resolve for Telling<'_> {
+    async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError> {
+        self.resolve.config_map(namespace, name).await
+    }
+
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError> {
+        self.resolve.secret(namespace, name).await
+    }
+
+    async fn services(&self, namespace: &str) -> Result<Vec<Value>, CloudError> {
+        self.resolve.services(namespace).await
+    }
+
+    fn notice(&self, reason: &'static str, message: &str) {
+        (self.record)(words::notice(self.pod, reason, message));
     }
 }

@@ -131,6 +131,7 @@ impl Driver {
             client: self.client.clone(),
             provider: self.provider.clone(),
             resolve: self.resolve.clone(),
+            record: self.record.clone(),
             node: self.settings.node.clone(),
             timeout: self.call_timeout,
         });
@@ -191,6 +192,8 @@ impl Run<'_> {
                     Some(Ok(event)) => { self.tick(); self.table.on_instance(event); }
                     Some(Err(error)) => {
                         tracing::warn!(node = self.driver.settings.node, %error, "watching the cloud's instances");
+                        self.tick();
+                        self.table.on_instances_unlistable(&error);
                     }
                     None => return,
                 },

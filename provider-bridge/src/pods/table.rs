@@ -11,8 +11,9 @@ use smol_str::SmolStr;
 
 use self::look::Look;
 use super::entry::Entry;
-use super::machine::{self, Context, Input, Moment, Next};
-use crate::cloud::{InstanceEvent, PodIdentity};
+use super::machine::{self, Api, Context, Input, Moment, Next};
+use super::words;
+use crate::cloud::{CloudError, InstanceEvent, PodIdentity};
 use crate::gc;
 
 mod answers;
@@ -38,6 +39,8 @@ pub struct Table {
     api_busy: usize,
     api_synced: bool,
     cloud_synced: bool,
+    /// Why the cloud was never listed, if that is for the owner to know.
+    unlistable: Option<CloudError>,
     api_generation: u64,
     cloud_generation: u64,
     look: Look,
@@ -64,6 +67,7 @@ impl Table {
             api_busy: 0,
             api_synced: false,
             cloud_synced: false,
+            unlistable: None,
             api_generation: 0,
             cloud_generation: 0,
             look: Look::default(),
@@ -136,6 +140,19 @@ impl Table {
             InstanceEvent::Changed(instance) => self.instance_seen(instance),
             InstanceEvent::Gone(instance) => self.instance_gone(&instance),
             InstanceEvent::Synced => self.cloud_listed(),
+        }
+    }
+
+    /// The cloud could not be listed or watched. Until it was listed once nothing is created, so whoever waits for that is
+    /// told why.
+    pub fn on_instances_unlistable(&mut self, error: &CloudError) {
+        if self.cloud_synced || !words::tell_at_once(error) {
+            return;
+        }
+        self.unlistable = Some(error.clone());
+        let waiting = self.entries.values().filter(|e| e.record.api == Api::Wanted && e.instance.is_none());
+        for pod in waiting.map(|e| e.identity.clone()).collect::<Vec<_>>() {
+            self.refused(&pod, error);
         }
     }
 

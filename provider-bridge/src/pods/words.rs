@@ -53,18 +53,24 @@ impl Reason {
 
 /// An event about a pod.
 pub(super) fn pod_event(pod: &PodIdentity, reason: Reason, note: String) -> Event {
+    let (kind, text, action) = (reason.kind(), reason.text(), reason.action());
+    Event { regarding: regarding(pod), kind, reason: text.to_owned(), action: action.to_owned(), note }
+}
+
+/// What was noticed about the objects that a pod refers to; the reasons are those of virtual-kubelet.
+pub(super) fn notice(pod: &PodIdentity, reason: &str, note: &str) -> Event {
+    let action = Reason::CreateFailed.action().to_owned();
     Event {
-        regarding: Regarding {
-            kind: "Pod",
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-        },
-        kind: reason.kind(),
-        reason: reason.text().to_owned(),
-        action: reason.action().to_owned(),
-        note,
+        regarding: regarding(pod),
+        kind: EventKind::Warning,
+        reason: reason.to_owned(),
+        action,
+        note: note.to_owned(),
     }
+}
+
+fn regarding(pod: &PodIdentity) -> Regarding {
+    Regarding { kind: "Pod", namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
 }
 
 /// A refusal in words for the pod's owner.

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 /// What the simulator answers to a create, and a word that the pod's events must then say.
 const ANSWERS: [(&str, u16, &str); 5] = [
     ("unauthorized", 401, "credentials"),
-    ("forbidden", 403, "credentials"),
+    ("forbidden", 403, "account"),
     ("throttled", 429, "throttled"),
-    ("broken", 500, "retried"),
-    ("unavailable", 503, "retried"),
+    ("broken", 500, "will be retried"),
+    ("unavailable", 503, "will be retried"),
 ];
 
-/// 401, 403, 429, 500 and 503 on create; then a garbage body, an empty body and a lost answer.
+/// 401, 403, 429, 500 and 503 on create; then a conflict, a garbage body, an empty body and a lost answer.
 pub(crate) async fn refusals_are_told_and_survived(world: Arc<World>) -> Result<()> {
     let ns = "cloud-answers";
     world.namespace(ns).await?;
@@ -24,6 +24,7 @@ pub(crate) async fn refusals_are_told_and_survived(world: Arc<World>) -> Result<
         one(&world, ns, name, json!({"kind": "status", "code": status}), Some(word)).await?;
     }
     for (name, action) in [
+        ("conflict", json!({"kind": "status", "code": 409})),
         ("garbage", json!({"kind": "garbage"})),
         ("empty", json!({"kind": "empty"})),
         ("lost", json!({"kind": "lostAnswer"})),
@@ -76,7 +77,7 @@ async fn one(world: &World, ns: &str, name: &str, action: Value, word: Option<&s
         .context("clearing faults")
 }
 
-/// A rule for the next two creates of pods.
+/// A rule for the next creates of pods: passing trouble is told when it lasts, which is from the third refusal on.
 fn fault(action: &Value) -> Value {
-    json!([{"method": "POST", "route": "/api/v1/namespaces/{namespace}/pods", "times": 2, "action": action}])
+    json!([{"method": "POST", "route": "/api/v1/namespaces/{namespace}/pods", "times": 4, "action": action}])
 }

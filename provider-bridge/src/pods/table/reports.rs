@@ -31,6 +31,7 @@ impl Table {
             name: pod.name.to_string(),
         };
         let fresh = !self.entries.contains_key(&uid);
+        let told = identity.clone();
         let entry = self.entry(&uid, identity);
         entry.api_generation = generation;
         if entry.pod.is_none() {
@@ -48,6 +49,11 @@ impl Table {
         }
         if reconsider {
             self.learn(&uid, Input::Dirty(true));
+        }
+        if state == Api::Wanted
+            && let Some(error) = self.unlistable.clone()
+        {
+            self.refused(&told, &error);
         }
         self.settle(&uid);
     }
@@ -170,6 +176,7 @@ impl Table {
             self.settle(&uid);
         }
         self.cloud_synced = true;
+        self.unlistable = None;
         self.settle_all_once_synced();
     }
 
