@@ -24,14 +24,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 const INSIDE: &str = "CLOUD_SIM_TEST_INSIDE";
 
-/// A static busybox: `BUSYBOX_STATIC`, or one that is installed.
-fn busybox() -> Option<PathBuf> {
-    let all = [
-        std::env::var_os("BUSYBOX_STATIC").map(PathBuf::from),
-        Some("/bin/busybox".into()),
-        Some("/usr/bin/busybox".into()),
-    ];
-    all.into_iter().flatten().find(|path| path.is_file())
+/// A static busybox: `BUSYBOX_STATIC`, or the one that `make test` fetches.
+fn busybox() -> PathBuf {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/control-plane/busybox");
+    std::env::var_os("BUSYBOX_STATIC").map_or(fetched, PathBuf::from)
 }
 
 #[test]
@@ -41,18 +37,20 @@ fn process_runtime_end_to_end() {
         runtime.block_on(everything());
         return;
     }
-    let Some(busybox) = busybox() else {
-        println!("SKIPPED: no static busybox; install busybox-static or set BUSYBOX_STATIC");
-        return;
-    };
+    let busybox = busybox();
+    assert!(
+        busybox.is_file(),
+        "no {}; run `target/debug/lab build` or set BUSYBOX_STATIC",
+        busybox.display()
+    );
     let own =
         ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let own = if rustix::process::geteuid().is_root() { &own[2..] } else { &own[..] };
     let allowed = Command::new("unshare").args(own).arg("true").stderr(Stdio::null()).status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        println!("SKIPPED: no right to make namespaces; run as root or allow unprivileged user namespaces");
-        return;
-    }
+    assert!(
+        allowed.is_ok_and(|status| status.success()),
+        "no right to make namespaces; run as root or allow unprivileged user namespaces"
+    );
     let this = std::env::current_exe().expect("this test");
     let status = Command::new("unshare")
         .args(own)
@@ -84,7 +82,7 @@ async fn start() -> Running {
     assert!(status.success());
     let dir = tempfile::tempdir().expect("a folder");
     let state = dir.path().to_str().expect("a path");
-    let busybox = busybox().expect("a busybox");
+    let busybox = busybox();
     let process = Command::new(env!("CARGO_BIN_EXE_cloud-sim"))
         .args(["--listen", "127.0.0.1:7443", "--access-key", "testAK", "--secret-key", "testSK"])
         .args(["--project-id", "proj123", "--runtime", "process", "--state-dir", state, "--bridge", "lab0"])

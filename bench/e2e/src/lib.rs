@@ -39,7 +39,8 @@ impl World {
         })
         .await?;
         lab.add_real_nodes(REAL_NODES, &CORES.to_string(), "16Gi", 110).await?;
-        let stack = Stack::start(&lab, StackOptions { runtime, ..StackOptions::default() }).await?;
+        let stack =
+            Stack::start(&lab, StackOptions { runtime, virtual_nodes: 2, ..StackOptions::default() }).await?;
         Ok(Arc::new(Self { lab, stack: Mutex::new(stack) }))
     }
 

@@ -106,7 +106,17 @@ pub async fn ensure_tools() -> Result<Tools> {
     if !tools.busybox().is_file() {
         fetch_busybox(&tools).await?;
     }
+    publish_busybox(&tools)?;
     Ok(tools)
+}
+
+/// `target/control-plane/busybox` is a stable name for tests that do not know this crate.
+fn publish_busybox(tools: &Tools) -> Result<()> {
+    let stable = repository_root()?.join("target/control-plane/busybox");
+    if !stable.is_file() {
+        std::fs::copy(tools.busybox(), &stable).with_context(|| stable.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn module_dir() -> Result<PathBuf> {

@@ -65,7 +65,7 @@ pub(crate) async fn scheduler_down_promises_hold(world: Arc<World>) -> Result<()
 
 async fn promises(world: &World, ns: &str) -> Result<()> {
     let small = |spec: &mut Value| {
-        spec["containers"][0]["resources"]["requests"] = json!({"cpu": "100m", "memory": "64Mi"})
+        spec["containers"][0]["resources"]["requests"] = json!({"cpu": "100m", "memory": "64Mi"});
     };
     world.lab.apply(&Workload::pod(ns, "ordinary").spec(small).text()).await?;
     world.lab.apply(&Workload::pod(ns, "off").label("burst-to-cci", "off").spec(small).text()).await?;
