@@ -75,6 +75,9 @@ impl Stack {
     /// When a part does not come up; the text ends with the end of its log.
     pub async fn start(lab: &Lab, options: StackOptions) -> Result<Self> {
         apply_manifests(lab, &["namespace.yaml", "rbac.yaml", "admission-policies.yaml"]).await?;
+        if options.marker {
+            apply_manifests(lab, &["admission-marker.yaml"]).await?;
+        }
         write_credentials(lab)?;
         let cloud = start_cloud(lab, &options)?;
         let scheduler = start_scheduler(lab, &options).await?;

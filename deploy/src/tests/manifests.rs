@@ -71,7 +71,10 @@ fn the_schedulers_configuration_is_one_that_it_reads() {
 }
 
 #[test]
-fn the_bridges_configuration_parses() {
-    let config: Value = serde_saphyr::from_str(&configuration("burst-bridge")).unwrap();
-    assert_eq!(config["nodes"][0]["provider"], "cci");
+fn the_bridges_configuration_is_one_that_it_reads() {
+    let config: provider_bridge::config::BridgeConfig =
+        serde_saphyr::from_str(&configuration("burst-bridge")).unwrap();
+    assert!(config.impersonate_nodes, "least privilege: pods are read as the virtual node");
+    assert_eq!(config.nodes.len(), 1);
+    assert_eq!((config.nodes[0].provider.as_str(), config.nodes[0].port), ("cci", 10250));
 }

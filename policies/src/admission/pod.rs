@@ -90,6 +90,18 @@ pub(super) fn check(
         let remedy = "drop one of them: virtual nodes carry the label type=virtual-kubelet";
         return Err(Refusal::Conflict { object: object.to_owned(), policy: policy(), field, remedy });
     }
+    if resolved.policy == Policy::LocalPrefer
+        && tolerations::covers(facts, keys::TAINT_PREFER, TaintEffect::PreferNoSchedule)
+    {
+        // The same refusal as the in-process policy's: with such a toleration the proof by taint says nothing.
+        return Err(Refusal::Conflict {
+            object: object.to_owned(),
+            policy: policy(),
+            field: format!("a toleration of {} (or of every taint)", keys::TAINT_PREFER),
+            remedy: "real nodes are preferred by that taint: limit the toleration to effect NoSchedule or NoExecute, \
+                     or use policy auto",
+        });
+    }
     let nowhere_else = resolved.policy == Policy::Enforce || implicit::insists(facts, |_| None).is_some();
     if nowhere_else && !unsupported.is_empty() {
         let fields = unsupported.to_vec();
@@ -118,14 +130,7 @@ fn write_scheduling(
         _ if withheld => keep_off(draft, facts),
         Policy::Off => keep_off(draft, facts),
         Policy::Auto => open(draft, facts, resolved),
-        Policy::LocalPrefer => {
-            tolerations::open_provider(draft, facts, resolved.provider);
-            if tolerations::covers(facts, keys::TAINT_PREFER, TaintEffect::PreferNoSchedule) {
-                let text = "its own toleration covers burst.io/virtual-node:PreferNoSchedule, so the taint cannot \
-                            keep the preference for real nodes; name the taints you mean instead";
-                warnings.push(text.to_owned());
-            }
-        }
+        Policy::LocalPrefer => tolerations::open_provider(draft, facts, resolved.provider),
         Policy::Enforce => {
             if let Some(provider) =
                 resolved.provider.filter(|provider| tolerations::wider_than(facts, provider))

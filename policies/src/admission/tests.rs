@@ -164,9 +164,12 @@ fn local_prefer_does_not_tolerate_our_taint() {
     assert_eq!(after["spec"]["containers"], pod(None, json!({}))["spec"]["containers"]);
     assert_eq!(warnings, [] as [&str; 0]);
     let blanket = json!({"tolerations": [{"operator": "Exists"}]});
-    let (after, warnings) = admitted(&World::default(), &pod(burst("localPrefer"), blanket.clone()));
-    assert_eq!(after["spec"]["tolerations"], blanket["tolerations"]);
-    assert!(warnings[0].contains("pod shop/web-1: its own toleration covers"), "{warnings:?}");
+    let ours = json!({"tolerations": [{"key": "burst.io/virtual-node", "operator": "Exists"}]});
+    for spec in [blanket, ours] {
+        let said = refused(&World::default(), &pod(burst("localPrefer"), spec));
+        assert!(said.contains("pod shop/web-1: policy localPrefer"), "{said}");
+        assert!(said.contains("a toleration of burst.io/virtual-node"), "{said}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ const CASES: &[(&str, Case)] = cases![
     streams::exec_passes_standard_input,
     streams::exec_over_spdy_and_websocket,
     streams::unknown_container_is_named,
+    streams::kubelet_port_is_closed_to_strangers,
     containers::environment_volumes_and_one_network,
     containers::job_succeeds_and_its_instance_is_released,
     containers::exit_code_of_a_failed_pod,

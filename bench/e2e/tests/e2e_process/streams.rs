@@ -106,3 +106,23 @@ pub(crate) async fn unknown_container_is_named(world: Arc<World>) -> Result<()> 
     ensure!(!output.status.success() && err.contains("nothing"), "{err}");
     world.clean(ns).await
 }
+
+/// Every virtual node has a port of its own, and none answers who does not say who they are.
+pub(crate) async fn kubelet_port_is_closed_to_strangers(world: Arc<World>) -> Result<()> {
+    for port in [10250, 10251] {
+        for path in ["pods", "runningpods/", "exec/a/b/c?command=id&output=1", "metrics"] {
+            let url = format!("https://{}:{port}/{path}", lab::ADDRESS);
+            let output = tokio::process::Command::new("curl")
+                .args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", &url])
+                .output()
+                .await?;
+            let code = String::from_utf8_lossy(&output.stdout).into_owned();
+            ensure!(code == "401", "{url} answered {code} to a stranger");
+        }
+    }
+    for node in world.stack.lock().await.virtual_nodes() {
+        let pods = world.lab.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/pods")]).await?;
+        ensure!(pods.contains("\"items\""), "the API server itself is let in: {pods}");
+    }
+    Ok(())
+}
