@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use super::cache::{Cache, DEPTH, Link};
-use super::kinds::Kinds;
+use super::kinds::{Kinds, is_built_in};
 use super::{Owner, OwnerError, Wanted, lock};
 use crate::read::{METADATA, get};
 use crate::slim::OwnerRef;
@@ -69,7 +69,12 @@ pub(super) async fn read(
 async fn live(client: &Client, kinds: &Kinds, wanted: &Wanted) -> Result<Option<Link>, OwnerError> {
     let failed = |message| OwnerError::Read { owner: wanted.words(), message };
     let Some(path) = kinds.path(client, wanted).await.map_err(failed)? else { return Ok(None) };
-    let object = get::<Object>(client, &path, METADATA).await.map_err(failed)?;
+    let object = match get::<Object>(client, &path, METADATA).await {
+        // RBAC names the built-in kinds. An owner of another kind that may not be read has nothing to say; were it an error,
+        // no pod of such an owner could be admitted where the webhook must answer.
+        Err(message) if !is_built_in(wanted) && forbidden(&message) => return Ok(None),
+        read => read.map_err(failed)?,
+    };
     let Some(metadata) = object.map(|object| object.metadata).filter(|m| m.uid == wanted.owner.uid) else {
         return Ok(None);
     };
@@ -88,4 +93,9 @@ async fn live(client: &Client, kinds: &Kinds, wanted: &Wanted) -> Result<Option<
             uid: r.uid,
         }),
     }))
+}
+
+/// Whether an error of [`get`] is about rights.
+fn forbidden(message: &str) -> bool {
+    message.starts_with("401 ") || message.starts_with("403 ")
 }

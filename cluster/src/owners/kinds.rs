@@ -85,6 +85,13 @@ impl Kinds {
     }
 }
 
+/// Whether an owner is of a kind that the shipped RBAC lets us read.
+pub(super) fn is_built_in(wanted: &Wanted) -> bool {
+    BUILT_IN
+        .iter()
+        .any(|(v, k, _)| (*v, *k) == (wanted.owner.api_version.as_str(), wanted.owner.kind.as_str()))
+}
+
 fn root(version: &str) -> String {
     if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") }
 }

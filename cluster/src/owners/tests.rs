@@ -102,6 +102,18 @@ async fn failures_are_told_and_not_remembered() {
 }
 
 #[tokio::test]
+async fn an_owner_of_another_kind_that_may_not_be_read_ends_the_chain() {
+    let api = FakeApi::new();
+    api.register("apps.example/v1", "Rollout", "rollouts", true);
+    api.put(object("apps.example/v1", "Rollout", "canary", None));
+    api.put(object("apps/v1", "ReplicaSet", "canary-1", Some(("apps.example/v1", "Rollout", "canary"))));
+    api.fault(Fault::status(403).on("GET", "/rollouts/"));
+    let resolver = start(&api);
+    let chain = resolver.resolve("shop", &reference("apps/v1", "ReplicaSet", "canary-1"), SECOND).await;
+    assert_eq!(chain.map(|chain| words(&chain)), Ok(vec!["ReplicaSet/canary-1 canary-1".to_owned()]));
+}
+
+#[tokio::test]
 async fn a_stopped_task_is_told() {
     let api = FakeApi::new();
     let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());

@@ -49,6 +49,7 @@ pub fn admit_pod(
         && facts.node_name.is_none()
         && resolved.policy == Policy::Auto
         && unsupported.is_empty()
+        && declares_the_marker(&facts.scheduler_name)
     {
         mark(&mut draft);
     }
@@ -179,6 +180,11 @@ fn size(
         return Err(Refusal::NoCpu { object: facts.title(), policy: named(resolved) });
     }
     Ok(())
+}
+
+/// Any other scheduler would read "Insufficient burst.io/managed"; `admission-marker.yaml` says the same.
+fn declares_the_marker(scheduler_name: &str) -> bool {
+    matches!(scheduler_name, "" | "default-scheduler")
 }
 
 /// Asks for the marker: extended resources need request = limit.

@@ -170,7 +170,8 @@ fn admit_daemon_set(
         return Ok(Admission { patch: vec![], warnings: vec![text] });
     }
     let mut draft = Draft::of(object);
-    if implicit::gets_in(&set.template) && may_roll(object, old) {
+    let insists = implicit::insists(&set.template, |_| None).is_some();
+    if implicit::gets_in(&set.template) && !insists && may_roll(object, old) {
         affinity::keep_off(&mut draft, set.root, &set.template);
     }
     Ok(Admission { patch: draft.into_ops(), warnings: vec![] })

@@ -86,8 +86,22 @@ pub fn patch(pod: &Value, status: &Value, place: Place) -> Option<Value> {
         return None;
     }
     let wanted = forward_only(stored, translated(pod, status, place));
-    let changed = differences(stored, wanted);
+    let mut changed = differences(stored, wanted);
+    replace_addresses(stored, &mut changed);
     if changed.is_empty() { None } else { Some(Value::Object(changed)) }
+}
+
+/// Lists of addresses merge by `ip`: without this a new address would join the old one, and the API server refuses two of
+/// one family. Happens when the bridge moves to another address, or an instance does.
+fn replace_addresses(stored: &Value, changed: &mut Map<String, Value>) {
+    for key in ["podIPs", "hostIPs"] {
+        let others = list(stored, key).next().is_some();
+        if let Some(Value::Array(addresses)) = changed.get_mut(key)
+            && others
+        {
+            addresses.push(json!({ "$patch": "replace" }));
+        }
+    }
 }
 
 /// The patch that says why there is no instance yet.

@@ -49,6 +49,17 @@ fn only_what_changed_is_written() {
     assert_eq!(second.as_object().unwrap().keys().collect::<Vec<_>>(), ["containerStatuses"]);
 }
 
+/// Two addresses of one family in `hostIPs` or `podIPs` are refused, and the lists merge by `ip`.
+#[test]
+fn a_new_address_replaces_the_old_one() {
+    let first = patch(&stored(json!({ "phase": "Pending" })), &running(0), place()).unwrap();
+    let moved = Place { host_ip: IpAddr::from([198, 18, 0, 2]), ..place() };
+    let second = patch(&stored(first), &running(0), moved).unwrap();
+    assert_eq!(second["hostIP"], "198.18.0.2");
+    assert_eq!(second["hostIPs"], json!([{ "ip": "198.18.0.2" }, { "$patch": "replace" }]));
+    assert!(second.get("podIPs").is_none(), "unchanged: {second}");
+}
+
 /// The stored status, the cloud's, and the part of the patch that matters.
 #[test]
 fn never_backwards() {

@@ -3,6 +3,8 @@
 //! Ending a cloud pod to place another cloud pod buys nothing, so virtual nodes leave the list unless the policy
 //! allows them. The reply names victims by UID in both cache modes.
 
+use std::collections::HashSet;
+
 use policies::decide::filter::preempt;
 
 use super::{Answer, View, answered, pod};
@@ -19,8 +21,8 @@ pub(super) fn answer(body: &[u8], view: View<'_>) -> Result<Answer, String> {
     let candidates = args.victims().map_err(|e| e.to_string())?;
     let names: Vec<&str> = candidates.iter().map(|c| c.node.as_str()).collect();
     let class_of = |name: &str| view.snapshot.by_name(name).map(|node| node.class);
-    let kept = preempt(asking.policy, &names, class_of);
-    let kept = candidates.iter().filter(|c| kept.contains(&c.node.as_str()));
+    let kept: HashSet<&str> = preempt(asking.policy, &names, class_of).into_iter().collect();
+    let kept = candidates.iter().filter(|c| kept.contains(c.node.as_str()));
     // A node without victims fails the whole call in the scheduler.
     let body = meta_victims(kept.filter(|c| !c.uids.is_empty()));
     Ok(answered(body, Mode::None, candidates.len()))

@@ -53,7 +53,10 @@ async fn look(api: &Api, request: &CreateRequest, name: &str, why: String) -> Re
         Err(Refusal::Cloud(CloudError::Gone(_))) => {
             Err(CloudError::Retryable(format!("{why}; it does not exist")))
         }
-        Err(refusal) => Err(refusal.into()),
+        // The create may have happened: a look that was refused proves no absence.
+        Err(refusal) => {
+            Err(CloudError::Retryable(format!("{why}; looking for it: {}", CloudError::from(refusal))))
+        }
     }
 }
 

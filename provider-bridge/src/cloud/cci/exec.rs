@@ -13,7 +13,7 @@ use http::{Method, StatusCode, header};
 use reqwest::Upgraded;
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -26,6 +26,9 @@ use super::api::Api;
 use super::client::{Call, Limit};
 use super::names;
 use super::operation::{Operation, Verb};
+
+/// How long a session may take to say goodbye.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 const V5: &str = "v5.channel.k8s.io";
 const V4: &str = "v4.channel.k8s.io";
@@ -130,10 +133,11 @@ impl Session {
                 },
             }
         };
-        let _ = writer.sink.close().await;
         if let Some(ended) = result {
             let _ = outcome.send(ended);
         }
+        // A peer that does not read must not hold the session: dropping the socket ends the command there as well.
+        let _ = timeout(CLOSE_WITHIN, writer.sink.close()).await;
     }
 }
 

@@ -167,7 +167,7 @@ impl Table {
         let missing: Vec<SmolStr> = self
             .entries
             .iter()
-            .filter(|(_, e)| e.instance.is_some() && e.cloud_generation < generation && e.record.op.is_none())
+            .filter(|(_, e)| e.instance.is_some() && e.cloud_generation < generation)
             .map(|(uid, _)| uid.clone())
             .collect();
         // One listing only raises doubt; a second one, asked for by the doubt, decides.
