@@ -43,6 +43,33 @@ pub const RESOLVED_POLICY: &str = "burst.io/resolved-policy";
 /// Pod annotation written at admission: where the policy came from, for example `Deployment/web`.
 pub const POLICY_SOURCE: &str = "burst.io/policy-source";
 
+/// Pod label with the value `true`, written at admission: a policy object limits, delays or orders this pod's way into
+/// the cloud, so its provider toleration is withheld until the leader grants it. Watches select by it.
+pub const GOVERNED: &str = "burst.io/governed";
+
+/// Pod annotation written at admission: the policy object that governs the pod, `BurstPolicy/shop/web` or
+/// `ClusterBurstPolicy/all`.
+pub const BURST_POLICY: &str = "burst.io/burst-policy";
+
+/// Pod annotation written by the leader together with the toleration: the tier that was granted.
+pub const GRANT: &str = "burst.io/grant";
+
+/// Scheduling gate of governed pods whose node affinity must be written before they are scheduled (ceilings on real
+/// nodes, gangs).
+pub const GATE: &str = "burst.io/grant";
+
+/// Pod annotation that overrides the size of a gang.
+pub const GANG_SIZE: &str = "burst.io/gang-size";
+
+/// ReplicaSets remove the pods with the lowest value first (Kubernetes).
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// Pod annotation: the user's own deletion cost before burst added its offset; empty text if there was none.
+pub const ORIGINAL_DELETION_COST: &str = "burst.io/original-pod-deletion-cost";
+
+/// Node label of a virtual node with the cloud's zone, where `topology.kubernetes.io/zone` is not set.
+pub const ZONE: &str = "burst.io/zone";
+
 /// Tags (labels) on every cloud instance: they are the identity that survives any restart of ours.
 pub mod tag {
     /// UID of the cluster's kube-system namespace.

@@ -4,8 +4,11 @@
 //! rows in and get values out. Everything here can be tabled, fuzzed, replayed and simulated.
 
 pub mod admission;
+pub mod burst_policy;
 pub mod decide;
 pub mod keys;
+pub mod ledger;
+pub mod money;
 pub mod node;
 pub mod pod;
 pub mod policy;
@@ -17,4 +20,5 @@ pub mod resources;
 pub mod scheduler_config;
 pub mod selector;
 pub mod shape;
+pub mod stock;
 pub mod support;

@@ -1,9 +1,12 @@
 //! The four policies by name.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a workload asks of burst (DESIGN 4.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Default,
+)]
 pub enum Policy {
     /// Never on a virtual node.
     #[default]

@@ -1,0 +1,136 @@
+//! The durable ledger: which pods may be in the cloud, and what they have cost. Plain data that one object per policy
+//! holds (`BurstLedger`), written by one leader with compare-and-swap, read by the bridge before it materialises.
+//!
+//! Instances never exceed a limit because an instance is made only for a UID that has an open grant here, a grant is
+//! added only while the sum of all grants (open and closing) stays within the limits, and a grant is taken out only
+//! when its instance is confirmed gone. So whatever restarts, times out or is replayed, the count of grants is an upper
+//! bound of the count of instances. Nothing here knows a clock: `now` is passed in, in seconds since the epoch.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    money::{Money, Rate},
+    resources::Resources,
+};
+
+/// Seconds since 1970-01-01T00:00:00Z.
+pub type Seconds = i64;
+
+/// One policy's ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Ledger {
+    /// The policy: `BurstPolicy/shop/web` or `ClusterBurstPolicy/all`.
+    pub policy: String,
+    /// Grants by pod UID.
+    pub grants: BTreeMap<String, Grant>,
+    /// Money spent, by scope: empty text for the policy, else the namespace.
+    pub spend: BTreeMap<String, Spend>,
+    /// Until when spending is added up; running grants cost from here on.
+    pub settled: Seconds,
+}
+
+/// Permission of one pod to have an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Grant {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name, for people.
+    pub name: String,
+    /// The tier it was granted in (`cloud` without tiers).
+    pub tier: String,
+    /// The providers (values of the provider taint) it may go to; empty means any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+    /// Effective requests; `pods` is 1.
+    pub requests: Resources,
+    /// What its rounded size costs; 0 when the policy has no budget.
+    pub rate: Rate,
+    /// When it was granted.
+    pub granted: Seconds,
+    /// From when it costs money: when its pod was seen bound to a virtual node. `None` before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<Seconds>,
+    /// The virtual node its pod was seen on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Open, or closing.
+    pub state: GrantState,
+}
+
+/// Where a grant is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GrantState {
+    /// The pod may be materialised.
+    #[default]
+    Open,
+    /// The pod is gone; nothing may be materialised for it any more, and it counts until every virtual node that may
+    /// have an instance of it says that it has none.
+    Closing,
+}
+
+/// Money spent in the current windows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spend {
+    /// This calendar hour (UTC).
+    pub hour: Window,
+    /// This calendar day (UTC).
+    pub day: Window,
+    /// This calendar month (UTC).
+    pub month: Window,
+}
+
+/// One window.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Window {
+    /// When it began.
+    pub start: Seconds,
+    /// Spent in it until `settled`.
+    pub spent: Money,
+    /// Carried over from the window before.
+    pub carried: Money,
+}
+
+/// What a bridge reports of one virtual node (`VirtualNodeReport`, cluster-scoped, named like the node): the memory
+/// that the bridge and the scheduler share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeReport {
+    /// Value of the provider taint.
+    pub provider: String,
+    /// The cloud's zone, if known.
+    pub zone: String,
+    /// Version of the bridge.
+    pub version: String,
+    /// Instances that exist, whatever their state.
+    pub instances: u64,
+    /// Sum of their billed sizes.
+    pub billed: Resources,
+    /// Sizes that the cloud has no room for.
+    pub stock_outs: Vec<StockOut>,
+    /// UIDs of closing grants for which this node has no instance and will make none.
+    pub released: Vec<String>,
+}
+
+/// A size class that the cloud has no room for in a zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StockOut {
+    /// Zone; empty if the node has none.
+    pub zone: String,
+    /// Class of size: see [`crate::stock`].
+    pub class: String,
+    /// First refusal in a row.
+    pub since: Seconds,
+    /// Next probe: before it, decisions avoid the place.
+    pub until: Seconds,
+    /// Refusals in a row.
+    pub failures: u32,
+    /// What the cloud said, for people.
+    pub message: String,
+}
