@@ -12,6 +12,7 @@ pub mod money;
 pub mod node;
 pub mod pod;
 pub mod policy;
+pub mod price;
 pub mod proof;
 pub mod quantity;
 pub mod reasons;

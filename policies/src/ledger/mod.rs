@@ -6,11 +6,21 @@
 //! when its instance is confirmed gone. So whatever restarts, times out or is replayed, the count of grants is an upper
 //! bound of the count of instances. Nothing here knows a clock: `now` is passed in, in seconds since the epoch.
 
+mod claim;
+mod hold;
+mod plan;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    claim::{Bound, Claim, GangMember, VirtualNode, World},
+    hold::Hold,
+    plan::{Held, Plan, Wake, plan},
+};
 use crate::{
+    burst_policy::Side,
     money::{Money, Rate},
     resources::Resources,
 };
@@ -30,6 +40,8 @@ pub struct Ledger {
     pub spend: BTreeMap<String, Spend>,
     /// Until when spending is added up; running grants cost from here on.
     pub settled: Seconds,
+    /// The serial number that was given out last, see [`Grant::serial`].
+    pub serial: u64,
 }
 
 /// Permission of one pod to have an instance.
@@ -40,15 +52,29 @@ pub struct Grant {
     pub namespace: String,
     /// The pod's name, for people.
     pub name: String,
-    /// The tier it was granted in (`cloud` without tiers).
+    /// Number of this grant, never used twice in one ledger: it tells this grant of a pod from an earlier one.
+    pub serial: u64,
+    /// The side it was granted on. A grant on the local side is no permission for an instance; it counts where a policy
+    /// has ceilings on real nodes.
+    pub side: Side,
+    /// The tier it was granted in (`cloud` or `local` without tiers).
     pub tier: String,
+    /// Other tiers that its pod may still land in. It counts in these too until it is bound.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Seat>,
     /// The providers (values of the provider taint) it may go to; empty means any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// The virtual nodes that may materialise it; empty means any. See [`Grant::permits`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
     /// Effective requests; `pods` is 1.
     pub requests: Resources,
     /// What its rounded size costs; 0 when the policy has no budget.
     pub rate: Rate,
+    /// Seconds that the cloud bills at least.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub minimum: u64,
     /// When it was granted.
     pub granted: Seconds,
     /// From when it costs money: when its pod was seen bound to a virtual node. `None` before.
@@ -59,6 +85,36 @@ pub struct Grant {
     pub node: Option<String>,
     /// Open, or closing.
     pub state: GrantState,
+}
+
+/// A place that counts: a tier of a side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Seat {
+    /// The side.
+    pub side: Side,
+    /// The tier.
+    pub tier: String,
+}
+
+impl Grant {
+    /// Whether the bridge that serves this virtual node may make an instance now. It must ask again, with the freshest
+    /// ledger, right before the create call. Whoever has an instance already keeps it, whatever this says.
+    pub fn permits(&self, node: &str) -> bool {
+        self.state == GrantState::Open
+            && self.side == Side::Cloud
+            && (self.nodes.is_empty() || self.nodes.iter().any(|n| n == node))
+    }
+
+    /// The answer of a bridge that has no instance for this grant and will make none.
+    pub fn released(&self, uid: &str) -> Released {
+        Released { uid: uid.to_owned(), serial: self.serial }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Where a grant is in its life.
@@ -113,8 +169,20 @@ pub struct NodeReport {
     pub billed: Resources,
     /// Sizes that the cloud has no room for.
     pub stock_outs: Vec<StockOut>,
-    /// UIDs of closing grants for which this node has no instance and will make none.
-    pub released: Vec<String>,
+    /// Closing grants for which this node has no instance and will make none ([`Grant::released`]). An answer may be
+    /// dropped once the ledger no longer holds the grant.
+    pub released: Vec<Released>,
+}
+
+/// Word of a bridge that a virtual node has no instance for a closing grant and will make none for it. The serial keeps
+/// an old answer from being taken for a later grant of the same pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Released {
+    /// The pod's UID.
+    pub uid: String,
+    /// [`Grant::serial`].
+    pub serial: u64,
 }
 
 /// A size class that the cloud has no room for in a zone.

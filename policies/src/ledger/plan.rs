@@ -1,0 +1,71 @@
+//! One round of one policy: which pods may go where, as a pure function.
+
+use serde::Serialize;
+
+use super::{Claim, Hold, Ledger, Seconds, World};
+use crate::{
+    burst_policy::{BurstPolicySpec, SpendRow, Usage},
+    selector::Term,
+};
+
+/// What a round decides. Write `ledger` first, with compare-and-swap; only then act on the rest. When the write loses,
+/// read again and plan again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The next ledger.
+    pub ledger: Ledger,
+    /// Whether anything but the running total of money differs from the ledger that was passed in. A ledger that is
+    /// not written is settled again from where it was, with the same result; write it from time to time all the same
+    /// when there is a budget.
+    pub changed: bool,
+    /// Pods with a grant that do not show it yet, in the order of the claims.
+    pub wake: Vec<Wake>,
+    /// Pods that wait, in the order of the claims.
+    pub holds: Vec<Held>,
+    /// When to plan again even if nothing happens. Later than `now`.
+    pub next_time: Option<Seconds>,
+    /// Use against ceilings: every tier, then `local` and `cloud`.
+    pub usage: Vec<Usage>,
+    /// Money: one row per window and scope.
+    pub spend: Vec<SpendRow>,
+}
+
+/// What to write into a pod: the annotation [`crate::keys::GRANT`] with the tier, on the cloud side the tolerations, and
+/// for a pod with the gate its affinity while the gate is taken off, all in one patch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wake {
+    /// The pod.
+    pub uid: String,
+    /// Value of the annotation.
+    pub tier: String,
+    /// Whether the pod gets the provider toleration: the grant is on the cloud side.
+    pub cloud: bool,
+    /// Values of the provider taint to tolerate; empty means any (`Exists`).
+    pub providers: Vec<String>,
+    /// Take the gate off.
+    pub ungate: bool,
+    /// Alternatives of which a node must satisfy one; they are joined (AND) with every required term that the pod has.
+    /// Only ever with `ungate`.
+    pub affinity: Option<Vec<Term>>,
+}
+
+/// A pod that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The pod.
+    pub uid: String,
+    /// Why.
+    pub hold: Hold,
+    /// Until when, if the clock ends it.
+    pub until: Option<Seconds>,
+}
+
+/// Plans one round.
+///
+/// Pure and deterministic; planning again with the ledger that came out changes nothing. A grant that exists is not
+/// granted again, and the sum of all grants, closing ones included, never passes a ceiling through this function.
+/// `claims` must be every pod that the policy governs, from a synced watch.
+pub fn plan(_spec: &BurstPolicySpec, ledger: &Ledger, _claims: &[Claim], _world: &World<'_>) -> Plan {
+    Plan { ledger: ledger.clone(), ..Plan::default() }
+}
