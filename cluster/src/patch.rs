@@ -218,6 +218,12 @@ impl Write {
         Self { method: Method::PATCH, operation, object, path, content_type, body }
     }
 
+    /// A JSON patch: a list of operations.
+    pub(crate) const fn json(operation: &'static str, object: String, path: String, body: Value) -> Self {
+        let content_type = "application/json-patch+json";
+        Self { method: Method::PATCH, operation, object, path, content_type, body }
+    }
+
     fn refused(&self, code: u16, reason: &str, message: &str) -> WriteError {
         let (reason, message) = (reason.to_owned(), message.to_owned());
         WriteError { operation: self.operation, object: self.object.clone(), code, reason, message }

@@ -99,6 +99,10 @@ pub(super) fn built_in() -> Vec<KnownKind> {
         ("coordination.k8s.io/v1", "Lease", "leases", true),
         ("events.k8s.io/v1", "Event", "events", true),
         ("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", false),
+        ("burst.io/v1alpha1", "BurstPolicy", "burstpolicies", true),
+        ("burst.io/v1alpha1", "ClusterBurstPolicy", "clusterburstpolicies", false),
+        ("burst.io/v1alpha1", "BurstLedger", "burstledgers", true),
+        ("burst.io/v1alpha1", "VirtualNodeReport", "virtualnodereports", false),
         ("authentication.k8s.io/v1", "TokenReview", "tokenreviews", false),
         ("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", false),
     ]

@@ -2,7 +2,16 @@
 //!
 //! The custom resource definitions are generated from these types, so a field's documentation here is what
 //! `kubectl explain burstpolicy.spec` prints. Unknown fields are pruned by the API server and refused in files.
-//!
+
+mod check;
+mod matching;
+mod object;
+mod overlap;
+
+pub use check::{Problem, ProblemKind, Surroundings, check, check_object, sentences, valid_condition};
+use matching::rank;
+pub use matching::{best, matches, terms};
+pub use object::{PolicyKind, PolicyObject, key};
 
 use std::collections::BTreeMap;
 

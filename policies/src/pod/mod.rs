@@ -85,6 +85,8 @@ pub struct PodFacts {
     pub scheduling_gates: Vec<String>,
     /// `spec.priority`.
     pub priority: Option<i32>,
+    /// `spec.priorityClassName`.
+    pub priority_class_name: String,
     /// `spec.schedulerName`.
     pub scheduler_name: String,
     /// Effective requests, with `pods: 1`.
@@ -146,6 +148,7 @@ impl PodFacts {
             tolerations: spec.tolerations.iter().map(toleration).collect(),
             scheduling_gates: spec.scheduling_gates.iter().map(|g| g.name.as_str().to_owned()).collect(),
             priority: spec.priority,
+            priority_class_name: text(spec.priority_class_name.as_ref()),
             scheduler_name: text(spec.scheduler_name.as_ref()),
             requests: requests::effective(spec)?,
             asks_cpu: requests::asks_cpu(spec),

@@ -108,6 +108,8 @@ pub struct Spec<'a> {
     pub scheduling_gates: Vec<Named<'a>>,
     pub priority: Option<i32>,
     #[serde(borrow)]
+    pub priority_class_name: Option<Text<'a>>,
+    #[serde(borrow)]
     pub scheduler_name: Option<Text<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
     pub containers: Vec<Container<'a>>,
