@@ -17,6 +17,7 @@ use std::time::Duration;
 use cluster::testing::{FakeApi, Fault};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
+use scheduler::decisions::Decision;
 use scheduler::metrics::{Kind, Metric};
 use scheduler::tls::Certificate;
 use serde_json::{Value, json};
@@ -271,6 +272,23 @@ async fn the_page_is_whole_and_shows_real_against_virtual() {
     );
     assert_eq!(capacity["policies"], json!([{"policy": "auto", "pending": 0, "local": 0, "burst": 1}]));
     assert_eq!(server.get("/api/decisions?pod=shop/web-1").await.json(), json!([]));
+    server.app.decisions.push(Decision {
+        namespace: "shop".to_owned(),
+        name: "web-1".to_owned(),
+        workload: Some("Deployment/web".to_owned()),
+        ..Decision::default()
+    });
+    for (question, found) in [
+        ("", 1),
+        ("?pod=shop/web-1", 1),
+        ("?deploy=shop/web", 1),
+        ("?deploy=shop/db", 0),
+        ("?pod=a/web-1", 0),
+    ] {
+        let list = server.get(&format!("/api/decisions{question}")).await.json();
+        assert_eq!(list.as_array().map(Vec::len), Some(found), "{question}: {list}");
+    }
+    assert_eq!(server.get("/api/decisions?deploy=web").await.status, 400);
     let wrong = server.get("/api/decisions?pod=web-1").await;
     assert_eq!((wrong.status, wrong.json()["error"].is_string()), (400, true));
     assert_eq!(server.get("/nothing").await.status, 404);

@@ -77,7 +77,7 @@ async fn a_binding_is_recorded_counted_and_told() {
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     let seen: Vec<_> =
-        decisions.newest(None, 10).into_iter().map(|d| (d.name, d.outcome, d.reason, d.source)).collect();
+        decisions.newest(|_| true, 10).into_iter().map(|d| (d.name, d.outcome, d.reason, d.source)).collect();
     let source = || "Deployment/web".to_owned();
     assert_eq!(
         seen,
@@ -107,7 +107,7 @@ async fn a_binding_is_recorded_counted_and_told() {
     api.put(running);
     api.remove("v1", "pods", "shop", "web-1");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(decisions.newest(None, 10).len(), 2);
+    assert_eq!(decisions.newest(|_| true, 10).len(), 2);
     stop.cancel();
     tracker.close();
     tracker.wait().await;

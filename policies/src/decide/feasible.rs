@@ -13,8 +13,8 @@ use crate::{
     selector,
 };
 
-const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
-const CORDON_TAINT: &str = "node.kubernetes.io/unschedulable";
+pub(super) const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
+pub(super) const CORDON_TAINT: &str = "node.kubernetes.io/unschedulable";
 
 /// The first thing that keeps the pod off the node; `None` if nothing does.
 pub fn obstacle(pod: &PodFacts, policy: Policy, node: &NodeRow) -> Option<Reason> {
@@ -37,21 +37,27 @@ pub const fn class_obstacle(policy: Policy, class: NodeClass) -> Option<Reason> 
     }
 }
 
-fn state_obstacle(pod: &PodFacts, node: &NodeRow) -> Option<Reason> {
-    let tolerated = |key: &str| {
-        let taint = Taint { key: key.to_owned(), value: String::new(), effect: TaintEffect::NoSchedule };
-        pod.tolerations.iter().any(|t| t.tolerates(&taint))
-    };
-    if !node.ready && !tolerated(NOT_READY_TAINT) {
+pub(super) fn state_obstacle(pod: &PodFacts, node: &NodeRow) -> Option<Reason> {
+    if !node.ready && !tolerates(pod, NOT_READY_TAINT) {
         return Some(Reason::NotReady);
     }
-    (node.unschedulable && !tolerated(CORDON_TAINT)).then_some(Reason::Cordoned)
+    (node.unschedulable && !tolerates(pod, CORDON_TAINT)).then_some(Reason::Cordoned)
+}
+
+/// Whether the pod tolerates a NoSchedule taint without a value.
+pub(super) fn tolerates(pod: &PodFacts, key: &str) -> bool {
+    let taint = Taint { key: key.to_owned(), value: String::new(), effect: TaintEffect::NoSchedule };
+    pod.tolerations.iter().any(|t| t.tolerates(&taint))
+}
+
+/// The node's hard taints that the pod does not tolerate.
+pub(super) fn untolerated<'n>(pod: &PodFacts, node: &'n NodeRow) -> impl Iterator<Item = &'n Taint> {
+    let hard = node.taints.iter().filter(|t| t.effect != TaintEffect::PreferNoSchedule);
+    hard.filter(|taint| !tolerated(pod, taint))
 }
 
 fn taint_obstacle(pod: &PodFacts, node: &NodeRow) -> Option<Reason> {
-    let hard = node.taints.iter().filter(|t| t.effect != TaintEffect::PreferNoSchedule);
-    let mut untolerated = hard.filter(|taint| !tolerated(pod, taint));
-    untolerated.next().map(|taint| match taint.key.as_str() {
+    untolerated(pod, node).next().map(|taint| match taint.key.as_str() {
         NOT_READY_TAINT => Reason::NotReady,
         CORDON_TAINT => Reason::Cordoned,
         _ => Reason::UntoleratedTaint,

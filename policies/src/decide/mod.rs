@@ -4,6 +4,7 @@
 //! [`preempt`](filter::preempt) and [`score_virtual`](score::score_virtual) are the same rules in the pieces that
 //! the scheduler asks for. No side effects, no clock: asked twice, the answer is the same.
 
+pub mod counterfactual;
 pub mod feasible;
 pub mod filter;
 pub mod score;
@@ -18,8 +19,8 @@ use crate::{
     pod::PodFacts,
     policy::Policy,
     reasons::Reason,
-    resources::Resources,
 };
+pub use counterfactual::{Alternative, Change};
 use filter::Judge;
 
 /// Where a pod goes.
@@ -41,6 +42,32 @@ pub enum Outcome {
     Reject,
 }
 
+/// The class of an outcome: where a pod goes, without which node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A real node.
+    Local,
+    /// A virtual node.
+    Cloud,
+    /// No node now.
+    Wait,
+    /// No node ever.
+    Reject,
+}
+
+impl Outcome {
+    /// Its class.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::Local => Class::Local,
+            Self::Cloud { .. } => Class::Cloud,
+            Self::Wait => Class::Wait,
+            Self::Reject => Class::Reject,
+        }
+    }
+}
+
 /// What was found on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeVerdict<'n> {
@@ -60,17 +87,6 @@ impl Serialize for NodeVerdict<'_> {
     }
 }
 
-/// What would have changed the outcome; found by search and checked by judging again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Alternative {
-    /// The real node that is nearest to having room.
-    pub node: String,
-    /// What it lacks, resource by resource.
-    pub lacks: Resources,
-    /// For people: `would have stayed local if 380m more cpu were free on node-2`.
-    pub sentence: String,
-}
-
 /// A decision with its reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decision<'n> {
@@ -82,7 +98,7 @@ pub struct Decision<'n> {
     pub reasons: Vec<Reason>,
     /// For people.
     pub sentence: String,
-    /// What would have changed the outcome, if anything small would.
+    /// The smallest changes of nodes that would have decided otherwise, nearest first.
     pub alternatives: Vec<Alternative>,
 }
 
@@ -107,12 +123,7 @@ pub fn decide_with<'n>(
 ) -> Decision<'n> {
     let verdicts: Vec<_> = nodes.into_iter().map(|node| verdict(pod, policy, node, judge)).collect();
     let outcome = outcome(&verdicts);
-    let would = match outcome {
-        Outcome::Local | Outcome::Reject => None,
-        Outcome::Cloud { .. } => Some("would have stayed local"),
-        Outcome::Wait => Some("would run on a real node"),
-    };
-    let alternatives = would.and_then(|w| nearest_room(pod, policy, &verdicts, w)).into_iter().collect();
+    let alternatives = counterfactual::nodes::search(pod, policy, &verdicts, judge, outcome.class());
     Decision {
         reasons: reasons(&outcome, &verdicts),
         sentence: explain(pod, policy, &outcome, &verdicts),
@@ -187,53 +198,4 @@ fn explain(pod: &PodFacts, policy: Policy, outcome: &Outcome, verdicts: &[NodeVe
         Outcome::Wait => format!("waits, policy {policy}; {}; {}", real(), cloud()),
         Outcome::Reject => format!("cannot run, policy {policy}; {}; {}", real(), cloud()),
     }
-}
-
-/// The real node whose shortages, taken together, are the smallest share of what the pod asks for.
-fn nearest_room(
-    pod: &PodFacts,
-    policy: Policy,
-    verdicts: &[NodeVerdict<'_>],
-    would: &str,
-) -> Option<Alternative> {
-    let short =
-        |v: &&NodeVerdict<'_>| v.node.class == NodeClass::Real && v.obstacle.is_some_and(Reason::is_shortage);
-    let nearest = verdicts
-        .iter()
-        .filter(short)
-        .map(|v| (v.node, pod.requests.minus(v.node.free())))
-        .min_by_key(|(node, lacks)| (distance(*lacks, pod.requests), node.name.as_str()));
-    let (node, lacks) = nearest?;
-    let mut roomier = node.clone();
-    // Raised to "what is used plus what the pod asks for": allocatable may be below what is used already.
-    roomier.allocatable = node.allocatable.max(node.requested.plus(pod.requests));
-    feasible::obstacle(pod, policy, &roomier).is_none().then(|| Alternative {
-        node: node.name.clone(),
-        lacks,
-        sentence: format!("{would} if {} were free on {}", more(lacks), node.name),
-    })
-}
-
-/// Thousandths of the request that are lacking, summed over the resources.
-fn distance(lacks: Resources, need: Resources) -> u128 {
-    let share = |lack: u64, need: u64| u128::from(lack) * 1000 / u128::from(need.max(1));
-    share(lacks.cpu_milli, need.cpu_milli)
-        + share(lacks.memory_bytes, need.memory_bytes)
-        + share(lacks.ephemeral_storage_bytes, need.ephemeral_storage_bytes)
-        + share(lacks.gpu, need.gpu)
-        + share(lacks.pods, need.pods)
-}
-
-fn more(lacks: Resources) -> String {
-    let parts = [
-        (lacks.cpu_milli > 0).then(|| format!("{} more cpu", sentence::cpu(lacks.cpu_milli))),
-        (lacks.memory_bytes > 0)
-            .then(|| format!("{} more memory", sentence::needed_bytes(lacks.memory_bytes))),
-        (lacks.ephemeral_storage_bytes > 0).then(|| {
-            format!("{} more ephemeral storage", sentence::needed_bytes(lacks.ephemeral_storage_bytes))
-        }),
-        (lacks.gpu > 0).then(|| format!("{} more GPUs", lacks.gpu)),
-        (lacks.pods > 0).then(|| format!("{} more pod slot", lacks.pods)),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }

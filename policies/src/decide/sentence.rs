@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::NodeVerdict;
+use super::{
+    Class, NodeVerdict,
+    counterfactual::{Change, Counted, Window},
+};
 use crate::{
     node::{NodeClass, NodeRow},
     quantity::Quantity,
     reasons::Reason,
     resources::Resources,
+    selector::effect_name,
 };
 
 /// `3 real nodes: 2 short of cpu (pod needs 500m, most free 120m on node-2), 1 cordoned`.
@@ -103,5 +107,92 @@ fn tenths(bytes: u64, divide: fn(u128, u128) -> u128) -> String {
     match tenths % 10 {
         0 => format!("{}{suffix}", tenths / 10),
         rest => format!("{}.{rest}{suffix}", tenths / 10),
+    }
+}
+
+/// `would have stayed local if 380m more cpu were free on node-2`.
+pub fn alternative(from: Class, becomes: Class, changes: &[Change]) -> String {
+    let would = match (from, becomes) {
+        (Class::Cloud, Class::Local) => "would have stayed local",
+        (_, Class::Local) => "would run on a real node",
+        (Class::Local, Class::Cloud) => "would have burst",
+        (_, Class::Cloud) => "would burst",
+        (_, Class::Wait) => "would wait",
+        (_, Class::Reject) => "would be refused",
+    };
+    format!("{would} if {}", changes.iter().map(condition).collect::<Vec<_>>().join(" and "))
+}
+
+fn condition(change: &Change) -> String {
+    match change {
+        Change::Room { node, lacks, .. } => format!("{} were free on {node}", more(*lacks)),
+        Change::Untaint { node, taint } => {
+            let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+            format!("{node} had no taint {}{value}:{}", taint.key, effect_name(taint.effect))
+        }
+        Change::Uncordon { node } => format!("{node} were uncordoned"),
+        Change::Ready { node } => format!("{node} were ready"),
+        Change::Label { node, key, value: Some(value) } => format!("{node} had the label {key}={value}"),
+        Change::Label { node, key, value: None } => format!("{node} had no label {key}"),
+        Change::Policy { to } => format!("the policy were {}", to.as_str()),
+        Change::Limit { name, tier, what, by, .. } => {
+            let of = if *tier { format!("tier {name}'s ceiling") } else { format!("the ceiling max.{name}") };
+            format!("{of} were {} higher", amount(*what, *by))
+        }
+        Change::Budget { window, by, currency, .. } => {
+            let window = match window {
+                Window::Hour => "hourly",
+                Window::Day => "daily",
+                Window::Month => "monthly",
+            };
+            format!("the {window} budget were {by} {currency} higher")
+        }
+        Change::Wait { seconds } => format!("{} more had passed", duration(*seconds)),
+        Change::FoundUnschedulable => "the scheduler had found no real node for it".to_owned(),
+        Change::PreemptionTried => "preemption on real nodes had been tried".to_owned(),
+        Change::InStock { node, zone, class } => {
+            let zone = if zone.is_empty() { String::new() } else { format!(" in zone {zone}") };
+            format!("the cloud of {node} had size {class} in stock again{zone}")
+        }
+        Change::Priority { object, to } => format!("{object} had priority {to}"),
+    }
+}
+
+fn amount(what: Counted, by: u64) -> String {
+    match what {
+        Counted::Pods => format!("{by} pod{}", if by == 1 { "" } else { "s" }),
+        Counted::Cpu => format!("{} cpu", cpu(by)),
+        Counted::Memory => format!("{} of memory", needed_bytes(by)),
+        Counted::Gpu => format!("{by} GPU{}", if by == 1 { "" } else { "s" }),
+    }
+}
+
+fn more(lacks: Resources) -> String {
+    let one = |n: u64| if n == 1 { "" } else { "s" };
+    let parts = [
+        (lacks.cpu_milli > 0).then(|| format!("{} more cpu", cpu(lacks.cpu_milli))),
+        (lacks.memory_bytes > 0).then(|| format!("{} more memory", needed_bytes(lacks.memory_bytes))),
+        (lacks.ephemeral_storage_bytes > 0)
+            .then(|| format!("{} more ephemeral storage", needed_bytes(lacks.ephemeral_storage_bytes))),
+        (lacks.gpu > 0).then(|| format!("{} more GPU{}", lacks.gpu, one(lacks.gpu))),
+        (lacks.pods > 0).then(|| format!("{} more pod slot{}", lacks.pods, one(lacks.pods))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+/// `45 s`, `12 min 5 s`, `3 h 0 min`, `2 d 4 h`: two units at most, rounded up to the smaller one.
+pub fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => {
+            let minutes = seconds.div_ceil(60);
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        }
+        _ => {
+            let hours = seconds.div_ceil(3600);
+            format!("{} d {} h", hours / 24, hours % 24)
+        }
     }
 }

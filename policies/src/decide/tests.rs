@@ -9,6 +9,7 @@ use super::{feasible::real_node_has_room, filter::*, *};
 use crate::{
     keys,
     node::{Taint, TaintEffect},
+    resources::Resources,
     selector::Toleration,
 };
 
@@ -174,24 +175,112 @@ fn the_emptiest_virtual_node_is_named() {
     assert_eq!(node, "b");
 }
 
+/// The nodes with these changes made.
+fn changed(nodes: &[NodeRow], changes: &[Change]) -> Vec<NodeRow> {
+    let of = |change: &Change| match change {
+        Change::Room { node, .. }
+        | Change::Untaint { node, .. }
+        | Change::Uncordon { node }
+        | Change::Ready { node }
+        | Change::Label { node, .. } => node.clone(),
+        other => panic!("{other:?} is no change of a node"),
+    };
+    let mut nodes = nodes.to_vec();
+    for change in changes {
+        nodes
+            .iter_mut()
+            .filter(|n| n.name == of(change))
+            .for_each(|n| counterfactual::nodes::apply(change, n));
+    }
+    nodes
+}
+
+/// The change with one unit less of each amount in it, one at a time.
+fn smaller(change: &Change) -> Vec<Change> {
+    let Change::Room { node, lacks, asked } = change else { return vec![] };
+    let picks: [fn(&mut Resources) -> &mut u64; 5] = [
+        |r| &mut r.cpu_milli,
+        |r| &mut r.memory_bytes,
+        |r| &mut r.ephemeral_storage_bytes,
+        |r| &mut r.gpu,
+        |r| &mut r.pods,
+    ];
+    let less = picks.into_iter().filter_map(|pick| {
+        let mut lacks = *lacks;
+        *pick(&mut lacks) = pick(&mut lacks).checked_sub(1)?;
+        Some(Change::Room { node: node.clone(), lacks, asked: *asked })
+    });
+    less.collect()
+}
+
 #[test]
-fn the_nearest_alternative_is_true() {
-    let mut nodes = vec![real("node-1", 100), real("node-2", 120), virtual_node("burst-cci")];
-    nodes[0].unschedulable = true;
-    let decision = decide(&plain("500m"), Policy::LocalPrefer, &nodes);
-    let [alternative] = decision.alternatives.as_slice() else { panic!("{:?}", decision.alternatives) };
-    assert_eq!(alternative.sentence, "would have stayed local if 380m more cpu were free on node-2");
-    let lacks = alternative.lacks;
-    nodes[1].allocatable = nodes[1].allocatable.plus(lacks);
-    assert_eq!(decide(&plain("500m"), Policy::LocalPrefer, &nodes).outcome, Outcome::Local);
-    let elsewhere = pod("500m", json!({"nodeSelector": {"zone": "b"}}));
-    assert_eq!(decide(&elsewhere, Policy::LocalPrefer, &nodes[..2]).alternatives, []);
-    let both = pod("9", json!({"overhead": {"memory": "15.25Gi"}}));
-    let sentence = &decide(&both, Policy::Off, &nodes[1..2]).alternatives[0].sentence;
-    assert_eq!(
-        sentence,
-        "would run on a real node if 8500m more cpu and 8.3Gi more memory were free on node-2"
+fn the_nearest_alternatives_are_told() {
+    let nodes = || vec![real("node-1", 100), real("node-2", 120), virtual_node("burst-cci")];
+    let check = |pod: &PodFacts, policy, change: fn(&mut Vec<NodeRow>), wanted: &[&str]| {
+        let mut nodes = nodes();
+        change(&mut nodes);
+        let found = decide(pod, policy, &nodes).alternatives;
+        let sentences: Vec<_> = found.iter().map(|a| a.sentence.as_str()).collect();
+        assert_eq!(sentences, wanted);
+    };
+    let half = plain("500m");
+    let prefer = Policy::LocalPrefer;
+    let more = "would have stayed local if 380m more cpu were free on node-2";
+    check(&half, prefer, |_| {}, &[more]);
+    check(&half, prefer, |n| n[0].unschedulable = true, &[more]);
+    let cordon = |n: &mut Vec<NodeRow>| (n[1].unschedulable, n[1].requested.cpu_milli) = (true, 0);
+    let farther = "would have stayed local if 400m more cpu were free on node-1";
+    check(&half, prefer, cordon, &[farther, "would have stayed local if node-2 were uncordoned"]);
+    fn taint(n: &mut [NodeRow]) {
+        let taint =
+            |value: &str| Taint { key: "gpu".into(), value: value.into(), effect: TaintEffect::NoSchedule };
+        n[1].taints = vec![taint("yes")];
+        n[1].requested.cpu_milli = 0;
+        n[0].ready = false;
+        n[0].requested.cpu_milli = 0;
+    }
+    let (ready, untainted) = (
+        "would have stayed local if node-1 were ready",
+        "would have stayed local if node-2 had no taint gpu=yes:NoSchedule",
     );
+    check(&half, prefer, |n| taint(n), &[ready, untainted]);
+    let zone_b = pod("50m", json!({"nodeSelector": {"zone": "b"}}));
+    let label = "would run on a real node if node-1 had the label zone=b";
+    let on_cloud = "would burst if burst-cci had the label zone=b";
+    check(&zone_b, prefer, |_| {}, &[on_cloud, label]);
+    let both = pod("9", json!({"overhead": {"memory": "15.25Gi"}}));
+    let amounts = "would run on a real node if 8880m more cpu and 8.3Gi more memory were free on node-2";
+    check(&both, Policy::Off, |_| {}, &[amounts]);
+    // Where one node needs two kinds of repair and another needs one of them only, the second is told.
+    let far = |n: &mut Vec<NodeRow>| (n[0].unschedulable, n[1].requested.cpu_milli) = (true, 4000);
+    check(&half, prefer, far, &["would have stayed local if 500m more cpu were free on node-2"]);
+    let mixed = |n: &mut Vec<NodeRow>| {
+        (n[0].unschedulable, n[1].ready) = (true, false);
+    };
+    let together = [
+        "would have stayed local if node-2 were ready and 380m more cpu were free on node-2",
+        "would have stayed local if node-1 were uncordoned and 400m more cpu were free on node-1",
+    ];
+    check(&half, prefer, mixed, &together);
+    check(
+        &half,
+        Policy::Enforce,
+        |n| n[2].unschedulable = true,
+        &["would burst if burst-cci were uncordoned"],
+    );
+}
+
+#[test]
+fn durations_for_people() {
+    let check = |seconds, wanted: &str| assert_eq!(sentence::duration(seconds), wanted);
+    check(0, "0 s");
+    check(59, "59 s");
+    check(60, "1 min");
+    check(725, "12 min 5 s");
+    check(3600, "1 h 0 min");
+    check(3601, "1 h 1 min");
+    check(86_400, "1 d 0 h");
+    check(187_000, "2 d 4 h");
 }
 
 #[test]
@@ -346,6 +435,35 @@ proptest! {
         prop_assert_eq!(decision.verdicts.len(), nodes.len());
         prop_assert_eq!(&decision, &decide(&pod, policy, &nodes), "asked twice, the same");
         prop_assert!(serde_json::to_string(&decision).is_ok());
+    }
+
+    #[test]
+    fn every_alternative_decides_otherwise_and_nothing_less_does(
+        pod in any_pod(),
+        policy in any_policy(),
+        nodes in prop::collection::vec(any_node(), 1..8),
+    ) {
+        // Names tell nodes apart.
+        let mut nodes = nodes;
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        nodes.dedup_by(|a, b| a.name == b.name);
+        let decision = decide(&pod, policy, &nodes);
+        let before = decision.outcome.class();
+        let class = |changes: &[Change]| decide(&pod, policy, &changed(&nodes, changes)).outcome.class();
+        for Alternative { becomes, changes, sentence } in &decision.alternatives {
+            prop_assert_ne!(*becomes, before);
+            prop_assert_eq!(class(changes), *becomes, "{}", sentence);
+            for at in 0..changes.len() {
+                let mut less = changes.clone();
+                let left_out = less.remove(at);
+                prop_assert_eq!(class(&less), before, "{} without {:?}", sentence, left_out);
+                for smaller in smaller(&changes[at]) {
+                    let mut less = changes.clone();
+                    less[at] = smaller;
+                    prop_assert_eq!(class(&less), before, "{} with {:?}", sentence, less[at]);
+                }
+            }
+        }
     }
 
     #[test]

@@ -162,6 +162,18 @@ impl PodFacts {
         self.owners.iter().find(|owner| owner.controller)
     }
 
+    /// The workload that the pod belongs to, as far as the pod itself tells: `Deployment/web` (the ReplicaSet's name
+    /// without the hash that its Deployment gave it), `StatefulSet/db`, `Job/import`.
+    pub fn workload(&self) -> Option<String> {
+        let owner = self.controller()?;
+        let hash = self.labels.get("pod-template-hash");
+        let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
+        Some(match deployment.filter(|_| owner.kind == "ReplicaSet") {
+            Some(name) => format!("Deployment/{name}"),
+            None => format!("{}/{}", owner.kind, owner.name),
+        })
+    }
+
     /// Whether a DaemonSet manages the pod.
     pub fn is_daemon(&self) -> bool {
         self.controller().is_some_and(|c| c.kind == "DaemonSet")

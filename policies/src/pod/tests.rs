@@ -188,6 +188,22 @@ fn everything_else_is_read() {
 }
 
 #[test]
+fn the_workload_is_named_from_the_pod_alone() {
+    let check = |kind: &str, name: &str, hash: Option<&str>, wanted: Option<&str>| {
+        let labels = hash.map_or(json!({}), |hash| json!({"pod-template-hash": hash}));
+        let owner = json!([{"kind": kind, "name": name, "uid": "1", "controller": !kind.is_empty()}]);
+        let pod = json!({"metadata": {"labels": labels, "ownerReferences": owner}});
+        assert_eq!(facts(&pod).workload().as_deref(), wanted, "{kind} {name} {hash:?}");
+    };
+    check("ReplicaSet", "web-7f9c", Some("7f9c"), Some("Deployment/web"));
+    check("ReplicaSet", "web-a-7f9c", Some("7f9c"), Some("Deployment/web-a"));
+    check("ReplicaSet", "web", None, Some("ReplicaSet/web"));
+    check("ReplicaSet", "web7f9c", Some("7f9c"), Some("ReplicaSet/web7f9c"));
+    check("StatefulSet", "db", None, Some("StatefulSet/db"));
+    check("", "nobody", None, None);
+}
+
+#[test]
 fn what_only_the_scheduler_can_judge() {
     let check = |spec: Value, wanted: &[Unjudged]| assert_eq!(facts(&json!({"spec": spec})).unjudged, wanted);
     let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]});

@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, http::header};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::decisions::Decision;
 use crate::page;
 
 /// `GET /`
@@ -31,8 +32,10 @@ pub(super) async fn capacity(app: Data<App>) -> HttpResponse {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
-    /// `namespace/name`; without it, all pods.
+    /// `namespace/name` of a pod.
     pod: Option<String>,
+    /// `namespace/name` of a Deployment, for the pods of it.
+    deploy: Option<String>,
     /// How many, newest first.
     #[serde(default = "hundred")]
     limit: usize,
@@ -47,17 +50,26 @@ struct Refusal<'r> {
     error: &'r str,
 }
 
-/// `GET /api/decisions[?pod=namespace/name][&limit=100]`: a JSON list of [`crate::decisions::Decision`].
+/// `GET /api/decisions[?pod=namespace/name|?deploy=namespace/name][&limit=100]`: a JSON list of [`Decision`], newest
+/// first; without a pod or a Deployment, about all.
 pub(super) async fn decisions(app: Data<App>, question: Query<Question>) -> HttpResponse {
-    let pod = match question.pod.as_deref().map(|pod| pod.split_once('/')) {
-        Some(None) => {
-            let error = "pod takes namespace/name, for example ?pod=shop/web-7f";
-            return HttpResponse::BadRequest().json(Refusal { error });
-        }
-        Some(Some(pod)) => Some(pod),
-        None => None,
+    let Question { pod, deploy, limit } = question.into_inner();
+    let named = |text: Option<String>| match text {
+        Some(text) => text.split_once('/').map(|(n, m)| Some((n.to_owned(), m.to_owned()))),
+        None => Some(None),
     };
-    json(&app.decisions.newest(pod, question.limit))
+    let (Some(pod), Some(deploy)) = (named(pod), named(deploy)) else {
+        let error = "pod and deploy take namespace/name, for example ?pod=shop/web-7f or ?deploy=shop/web";
+        return HttpResponse::BadRequest().json(Refusal { error });
+    };
+    let deploy = deploy.map(|(namespace, name)| (namespace, format!("Deployment/{name}")));
+    let about = |d: &Decision| {
+        pod.as_ref().is_none_or(|(namespace, name)| d.namespace == *namespace && d.name == *name)
+            && deploy.as_ref().is_none_or(|(namespace, workload)| {
+                d.namespace == *namespace && d.workload.as_ref() == Some(workload)
+            })
+    };
+    json(&app.decisions.newest(about, limit))
 }
 
 fn json(value: &impl Serialize) -> HttpResponse {

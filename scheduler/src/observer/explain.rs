@@ -9,12 +9,7 @@ use policies::pod::PodFacts;
 use policies::reasons::Reason;
 
 use super::pod::policy;
-use crate::decisions::Decision;
-
-/// Outcome of a pod on a virtual node.
-pub(super) const CLOUD: &str = "cloud";
-/// Outcome of a pod on a real node.
-pub(super) const LOCAL: &str = "local";
+use crate::decisions::{CLOUD, Decision, LOCAL};
 
 /// A real node had room.
 const HAD_ROOM: &str = "RealNodeHadRoom";
@@ -40,13 +35,18 @@ pub fn explain(pod: &PodFacts, snapshot: &Snapshot, now: Timestamp) -> Option<De
         uid: pod.uid.clone(),
         namespace: pod.namespace.clone(),
         name: pod.name.clone(),
+        workload: pod.workload(),
         policy,
         source: pod.annotations.get(keys::POLICY_SOURCE).cloned().unwrap_or_else(|| "pod label".to_owned()),
         outcome,
-        node: node.name.clone(),
+        node: Some(node.name.clone()),
         provider: node.provider.clone(),
         reason,
         sentence,
+        policy_object: pod.annotations.get(keys::BURST_POLICY).cloned(),
+        tier: pod.annotations.get(keys::GRANT).cloned(),
+        alternatives: decided.alternatives.into_iter().map(|a| a.sentence).collect(),
+        ..Decision::default()
     })
 }
 

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::decisions::{Decision, Ring};
+use crate::decisions::{CLOUD, Decision, Ring};
 use crate::metrics::{Metric, Metrics};
 
 /// Time for the picture to have taken the binding in: it is published in batches of some 20 ms.
@@ -77,7 +77,7 @@ impl Observer {
             ("reason", decision.reason),
         ];
         self.metrics.count(Metric::Decisions, labels);
-        if decision.outcome == explain::CLOUD {
+        if decision.outcome == CLOUD {
             self.announce(&decision);
         }
         self.decisions.push(decision);
@@ -87,7 +87,7 @@ impl Observer {
         tracing::info!(
             pod_uid = decision.uid,
             pod = format_args!("{}/{}", decision.namespace, decision.name),
-            node = decision.node,
+            node = decision.node.as_deref(),
             reason = decision.reason,
             "{}",
             decision.sentence

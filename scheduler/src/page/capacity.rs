@@ -193,7 +193,7 @@ pub fn capacity(app: &App, now: Timestamp) -> Capacity {
         nodes,
         burst_pods_omitted: snapshot.burst_pods().len().saturating_sub(burst_pods.len()),
         burst_pods,
-        decisions: app.decisions.newest(None, DECISIONS),
+        decisions: app.decisions.newest(|_| true, DECISIONS),
     }
 }
 
