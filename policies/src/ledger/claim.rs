@@ -42,6 +42,8 @@ pub struct Claim {
     pub gated: bool,
     /// Its annotation [`crate::keys::GRANT`]: the tier that was written into it.
     pub granted: Option<String>,
+    /// Values of the provider taint that it tolerates, where the watch keeps them; empty means any. `None`: not known.
+    pub tolerated: Option<Vec<String>>,
     /// Where it is bound.
     pub node: Option<Bound>,
     /// It has a deletion timestamp.
@@ -106,7 +108,7 @@ pub struct VirtualNode {
 pub struct World<'a> {
     /// Now.
     pub now: Seconds,
-    /// Every virtual node that exists.
+    /// Every virtual node that exists and that a bridge of ours serves: each of them answers to closing grants.
     pub virtual_nodes: &'a [VirtualNode],
     /// Every real node (virtual ones among them are skipped): where pods with a gate have room. May be empty when no
     /// claim is gated.

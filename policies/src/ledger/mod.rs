@@ -6,9 +6,18 @@
 //! when its instance is confirmed gone. So whatever restarts, times out or is replayed, the count of grants is an upper
 //! bound of the count of instances. Nothing here knows a clock: `now` is passed in, in seconds since the epoch.
 
+mod budget;
 mod claim;
+mod gang;
 mod hold;
+mod limits;
+mod places;
 mod plan;
+mod resize;
+mod room;
+mod round;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +27,7 @@ pub use self::{
     claim::{Bound, Claim, GangMember, VirtualNode, World},
     hold::Hold,
     plan::{Held, Plan, Wake, plan},
+    resize::resize,
 };
 use crate::{
     burst_policy::Side,
@@ -176,7 +186,7 @@ pub struct NodeReport {
 
 /// Word of a bridge that a virtual node has no instance for a closing grant and will make none for it. The serial keeps
 /// an old answer from being taken for a later grant of the same pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Released {
     /// The pod's UID.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Claim, Hold, Ledger, Seconds, World};
+use super::{Claim, Hold, Ledger, Seconds, World, round::Round};
 use crate::{
     burst_policy::{BurstPolicySpec, SpendRow, Usage},
     selector::Term,
@@ -65,7 +65,12 @@ pub struct Held {
 ///
 /// Pure and deterministic; planning again with the ledger that came out changes nothing. A grant that exists is not
 /// granted again, and the sum of all grants, closing ones included, never passes a ceiling through this function.
-/// `claims` must be every pod that the policy governs, from a synced watch.
-pub fn plan(_spec: &BurstPolicySpec, ledger: &Ledger, _claims: &[Claim], _world: &World<'_>) -> Plan {
-    Plan { ledger: ledger.clone(), ..Plan::default() }
+/// `claims` must be every pod that the policy governs, from a synced watch. A pod whose deletion was seen may be passed
+/// once more with `deleting` set: if it was never bound, its grant ends at once instead of asking every bridge.
+pub fn plan(spec: &BurstPolicySpec, ledger: &Ledger, claims: &[Claim], world: &World<'_>) -> Plan {
+    let mut round = Round::begin(spec, ledger, claims, world);
+    round.observe();
+    round.adopt();
+    round.grant();
+    round.finish(ledger)
 }
