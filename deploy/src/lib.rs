@@ -81,6 +81,7 @@ pub fn files(sub_folder: &str, extension: &str) -> Result<Vec<String>, FileError
 #[cfg(test)]
 mod tests {
     mod admission;
+    mod crds;
     mod dashboards;
     mod manifests;
     mod rbac;

@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod burst_policy;
+pub mod crds;
 pub mod decide;
 pub mod keys;
 pub mod ledger;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
@@ -16,7 +17,9 @@ const NANO: i128 = 1_000_000_000;
 pub struct Money(i128);
 
 /// Money per second, in billionths of a unit per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Rate(pub u64);
 
@@ -113,13 +116,13 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
-impl schemars::JsonSchema for Money {
+impl JsonSchema for Money {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Money".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[0-9]{1,18}(\\.[0-9]{1,9})?$" })
+        schemars::json_schema!({ "type": "string", "pattern": "^-?[0-9]{1,20}(\\.[0-9]{1,9})?$" })
     }
 }
 

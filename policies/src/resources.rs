@@ -1,9 +1,10 @@
 //! Amounts of compute, in integers: what a pod asks for and what a node has.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An amount of each resource that a decision looks at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Resources {
     /// CPU in thousandths of a core.
     pub cpu_milli: u64,

@@ -21,6 +21,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -39,7 +40,7 @@ use crate::{
 pub type Seconds = i64;
 
 /// One policy's ledger.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Ledger {
     /// The policy: `BurstPolicy/shop/web` or `ClusterBurstPolicy/all`.
@@ -55,7 +56,7 @@ pub struct Ledger {
 }
 
 /// Permission of one pod to have an instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Grant {
     /// The pod's namespace.
@@ -98,7 +99,7 @@ pub struct Grant {
 }
 
 /// A place that counts: a tier of a side.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Seat {
     /// The side.
@@ -128,7 +129,7 @@ const fn is_zero(n: &u64) -> bool {
 }
 
 /// Where a grant is in its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum GrantState {
     /// The pod may be materialised.
     #[default]
@@ -139,7 +140,7 @@ pub enum GrantState {
 }
 
 /// Money spent in the current windows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Spend {
     /// This calendar hour (UTC).
@@ -151,7 +152,7 @@ pub struct Spend {
 }
 
 /// One window.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Window {
     /// When it began.
@@ -164,7 +165,7 @@ pub struct Window {
 
 /// What a bridge reports of one virtual node (`VirtualNodeReport`, cluster-scoped, named like the node): the memory
 /// that the bridge and the scheduler share.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeReport {
     /// Value of the provider taint.
@@ -186,7 +187,7 @@ pub struct NodeReport {
 
 /// Word of a bridge that a virtual node has no instance for a closing grant and will make none for it. The serial keeps
 /// an old answer from being taken for a later grant of the same pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Released {
     /// The pod's UID.
@@ -196,7 +197,7 @@ pub struct Released {
 }
 
 /// A size class that the cloud has no room for in a zone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StockOut {
     /// Zone; empty if the node has none.

@@ -1,7 +1,7 @@
 //! Which policy a pod has, and who said so (DESIGN 4.1): the first that speaks wins.
 //!
 //! In order: the pod's labels, the labels of the workloads that own it (nearest first), what the pod chooses by
-//! itself, the namespace's labels, the cluster default. An explicit label wins over the pod's own tolerations,
+//! itself, the policy object that speaks for it, the namespace's labels, the cluster default. An explicit label wins over the pod's own tolerations,
 //! because the label is the promise and admission makes the tolerations follow it; an explicit `off` beside a
 //! selector of virtual nodes is refused instead of guessed. DaemonSet pods listen to their own labels and their
 //! DaemonSet only. The caller reads owners and namespaces; nothing here looks anything up.
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{node::NodeClass, pod::PodFacts, policy::Policy};
+use crate::{burst_policy::PolicyObject, node::NodeClass, pod::PodFacts, policy::Policy};
 use labels::{Said, Scope};
 
 /// A workload that owns the pod, directly or through another.
@@ -67,6 +67,8 @@ pub enum Source {
     NodeAffinity,
     /// A toleration names the provider taint.
     Toleration,
+    /// A policy object, by its key.
+    Object(String),
     /// A label of the namespace.
     NamespaceLabel(&'static str),
     /// The cluster default.
@@ -93,6 +95,7 @@ impl fmt::Display for Source {
             Self::NodeSelector => f.write_str("nodeSelector type=virtual-kubelet"),
             Self::NodeAffinity => f.write_str("node affinity type In [virtual-kubelet]"),
             Self::Toleration => f.write_str("toleration virtual-kubelet.io/provider"),
+            Self::Object(key) => f.write_str(key),
             Self::NamespaceLabel(key) => write!(f, "namespace label {key}"),
             Self::ClusterDefault => f.write_str("cluster default"),
             Self::DaemonSet => f.write_str("DaemonSet pod"),
@@ -160,6 +163,15 @@ pub enum ResolveError {
 /// [`ResolveError`] for an unknown value or a contradiction on the pod, an owner or the namespace that had to be
 /// asked; whoever is not asked any more cannot fail it.
 pub fn resolve(voices: &Voices<'_>) -> Result<Resolved, ResolveError> {
+    resolve_with(voices, None)
+}
+
+/// Finds the policy of a pod for which a policy object may speak ([`crate::burst_policy::best`]). An object without a
+/// policy leaves the word to the namespace.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_with(voices: &Voices<'_>, object: Option<&PolicyObject>) -> Result<Resolved, ResolveError> {
     if let Some(resolved) = explicit(voices)? {
         return checked(voices, resolved);
     }
@@ -168,6 +180,9 @@ pub fn resolve(voices: &Voices<'_>) -> Result<Resolved, ResolveError> {
     }
     if let Some(resolved) = implicit::choice(voices.pod, voices.class_of) {
         return Ok(resolved);
+    }
+    if let Some((object, policy)) = object.and_then(|object| Some((object, object.spec.policy?))) {
+        return Ok(Resolved { policy, source: Source::Object(object.key.clone()), provider: None });
     }
     if let Some(said) = labels::read(Scope::Namespace, &namespace_title(voices.pod), voices.namespace)? {
         return Ok(by(said, Source::NamespaceLabel(said.key)));

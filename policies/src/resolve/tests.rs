@@ -20,6 +20,8 @@ struct Case<'a> {
     namespace: &'a [(&'a str, &'a str)],
     default: Policy,
     daemon: bool,
+    /// The policy of the object `BurstPolicy/shop/web`, if there is one.
+    object: Option<Option<Policy>>,
 }
 
 impl Case<'_> {
@@ -38,7 +40,11 @@ impl Case<'_> {
             .zip(&owner_labels)
             .map(|((kind, name, ..), labels)| Owner { kind, name, labels })
             .collect();
-        resolve(&Voices {
+        let object = self.object.map(|policy| {
+            let spec = crate::burst_policy::BurstPolicySpec { policy, ..Default::default() };
+            PolicyObject::new(Some("shop"), "web", spec)
+        });
+        let voices = Voices {
             pod: &facts,
             owners: &owners,
             namespace: &labels(self.namespace),
@@ -48,7 +54,8 @@ impl Case<'_> {
                 "node-1" => Some(NodeClass::Real),
                 _ => None,
             },
-        })
+        };
+        resolve_with(&voices, object.as_ref())
     }
 }
 
@@ -102,6 +109,38 @@ fn every_key_and_value() {
     check(
         &Case { owners: &[("Deployment", "web", "eci", "true")], ..Case::default() },
         Policy::Off,
+        "cluster default",
+    );
+}
+
+#[test]
+fn an_object_speaks_after_pod_and_owners_and_before_the_namespace() {
+    let object = Some(Some(Policy::LocalPrefer));
+    let off = [("burst-to-cci", "off")];
+    let spoken = "BurstPolicy/shop/web";
+    check(&Case { object, ..Case::default() }, Policy::LocalPrefer, spoken);
+    check(&Case { object, namespace: &off, ..Case::default() }, Policy::LocalPrefer, spoken);
+    check(&Case { object, default: Policy::Auto, ..Case::default() }, Policy::LocalPrefer, spoken);
+    // A namespace that is not asked cannot fail.
+    let broken = [("burst-to-cci", "broken")];
+    check(&Case { object, namespace: &broken, ..Case::default() }, Policy::LocalPrefer, spoken);
+    check(&Case { object, pod: &off, ..Case::default() }, Policy::Off, "pod label burst-to-cci");
+    let owners = [("Deployment", "web", "burst-to-cci", "enforce")];
+    let owner = "Deployment/web label burst-to-cci";
+    check(&Case { object, owners: &owners, ..Case::default() }, Policy::Enforce, owner);
+    let spec = json!({"nodeSelector": {"type": "virtual-kubelet"}});
+    check(&Case { object, spec, ..Case::default() }, Policy::Enforce, "nodeSelector type=virtual-kubelet");
+    check(&Case { object, daemon: true, ..Case::default() }, Policy::Off, "DaemonSet pod");
+    // One that only limits leaves the word to the namespace.
+    let silent = Some(None);
+    check(
+        &Case { object: silent, namespace: &off, ..Case::default() },
+        Policy::Off,
+        "namespace label burst-to-cci",
+    );
+    check(
+        &Case { object: silent, default: Policy::Auto, ..Case::default() },
+        Policy::Auto,
         "cluster default",
     );
 }
