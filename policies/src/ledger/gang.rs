@@ -8,20 +8,19 @@ use super::{
 };
 use crate::{burst_policy::Side, node::NodeClass, policy::Policy};
 
-/// What tells one group from another: namespace and name.
-pub(super) type Key<'a> = (&'a str, &'a str);
-
-/// The group of a pod.
-pub(super) fn key(claim: &Claim) -> Option<Key<'_>> {
-    claim.gang.as_ref().map(|gang| (claim.namespace.as_str(), gang.group.as_str()))
-}
-
-/// Pods by group, in their order.
-pub(super) fn groups<'a>(order: &[&'a Claim]) -> BTreeMap<Key<'a>, Vec<&'a Claim>> {
-    let mut groups: BTreeMap<Key<'_>, Vec<&Claim>> = BTreeMap::new();
+/// Pods by group, each group where its first pod stands; a pod without a gang is alone.
+pub(super) fn groups<'a>(order: &[&'a Claim]) -> Vec<Vec<&'a Claim>> {
+    let mut groups: Vec<Vec<&Claim>> = Vec::new();
+    let mut at: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for claim in order {
-        if let Some(key) = key(claim) {
-            groups.entry(key).or_default().push(claim);
+        let Some(gang) = &claim.gang else {
+            groups.push(vec![claim]);
+            continue;
+        };
+        let at = *at.entry((claim.namespace.as_str(), gang.group.as_str())).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some(group) => group.push(claim),
+            None => groups.push(vec![claim]),
         }
     }
     groups

@@ -65,7 +65,10 @@ pub struct Held {
 ///
 /// Pure and deterministic; planning again with the ledger that came out changes nothing. A grant that exists is not
 /// granted again, and the sum of all grants, closing ones included, never passes a ceiling through this function.
-/// `claims` must be every pod that the policy governs, from a synced watch. A pod whose deletion was seen may be passed
+/// `claims` must be every pod that the policy governs, from a synced watch. Where real nodes have ceilings the claims must
+/// also be no older than the ledger: who takes over, or lost a write, reads the ledger first and then lists the pods (a
+/// leader's own writes need nothing, it had seen their pods). Ceilings in the cloud and budgets hold without that,
+/// because there a grant whose pod is not seen only closes. A pod whose deletion was seen may be passed
 /// once more with `deleting` set: if it was never bound, its grant ends at once instead of asking every bridge.
 pub fn plan(spec: &BurstPolicySpec, ledger: &Ledger, claims: &[Claim], world: &World<'_>) -> Plan {
     let mut round = Round::begin(spec, ledger, claims, world);

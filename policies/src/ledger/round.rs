@@ -185,21 +185,29 @@ impl<'a> Round<'a> {
     pub(super) fn grant(&mut self) {
         let mut order: Vec<&Claim> = self.claims.iter().filter(|c| c.is_live()).collect();
         order.sort_by_key(|c| (Reverse(c.priority), c.created, c.uid.as_str()));
-        let mut astray = self.follow_all(&order);
-        let groups = super::gang::groups(&order);
-        let mut seen = BTreeSet::new();
-        for claim in order {
-            let refused = match super::gang::key(claim) {
-                Some(key) if seen.insert(key) => {
-                    let members = groups.get(&key).map_or(&[][..], Vec::as_slice);
-                    self.gang(members);
-                    continue;
+        self.follow_all(&order);
+        let mut waiting = super::gang::groups(&order);
+        // Who was refused is asked once more when all others have what they get: then the reasons are those of the
+        // ledger that comes out, and the next round finds the same.
+        loop {
+            self.holds.clear();
+            let (asked, serial) = (waiting.len(), self.ledger.serial);
+            waiting.retain(|members| {
+                let told = self.holds.len();
+                match members.as_slice() {
+                    [claim] if claim.gang.is_none() => {
+                        let refused = self.single(claim);
+                        self.tell(claim, refused);
+                    }
+                    members => self.gang(members),
                 }
-                Some(_) => continue,
-                None => self.single(claim),
-            };
-            self.tell(claim, refused);
+                self.holds.len() > told
+            });
+            if waiting.is_empty() || (waiting.len() == asked && self.ledger.serial == serial) {
+                break;
+            }
         }
+        let mut astray = self.follow_all(&order);
         self.holds.append(&mut astray);
     }
 

@@ -68,7 +68,7 @@ impl Round<'_> {
     fn bound(&mut self, claim: &Claim, grant: &mut Grant, bound: &Bound) {
         grant.also.retain(|seat| seat.side == Side::Cloud);
         if grant.started.is_none() {
-            let since = bound.since.unwrap_or(self.world.now).min(self.world.now).max(grant.granted);
+            let since = bound.since.unwrap_or(grant.granted).min(self.world.now).max(grant.granted);
             if let Some(purse) = &mut self.purse {
                 purse.seen(grant, since);
             }
