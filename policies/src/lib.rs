@@ -7,6 +7,7 @@ pub mod admission;
 pub mod burst_policy;
 pub mod crds;
 pub mod decide;
+pub mod import;
 pub mod keys;
 pub mod ledger;
 pub mod money;

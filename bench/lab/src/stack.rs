@@ -74,7 +74,8 @@ impl Stack {
     /// # Errors
     /// When a part does not come up; the text ends with the end of its log.
     pub async fn start(lab: &Lab, options: StackOptions) -> Result<Self> {
-        apply_manifests(lab, &["crds.yaml", "namespace.yaml", "rbac.yaml", "admission-policies.yaml"]).await?;
+        apply_manifests(lab, &["crds.yaml", "namespace.yaml", "rbac.yaml", "admission-policies.yaml"])
+            .await?;
         if options.marker {
             apply_manifests(lab, &["admission-marker.yaml"]).await?;
         }

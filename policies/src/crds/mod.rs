@@ -96,7 +96,7 @@ fn policy(kind: PolicyKind, singular: &str, short: &str) -> Value {
             "How pods of the namespaces that it selects burst: where they go in which order, how many, at what cost, and when."
         }
     };
-    let mut version = names.version(description, json!({"spec": spec, "status": status}));
+    let mut version = names.version(description, &json!({"spec": spec, "status": status}));
     if let Some(version) = version.as_object_mut() {
         version.insert("subresources".to_owned(), json!({"status": {}}));
     }
@@ -108,10 +108,10 @@ impl Kind<'_> {
     fn definition(&self, mut spec: Value, description: &str) -> Value {
         schema::without_defaults(&mut spec);
         schema::open(&mut spec);
-        self.around(&self.version(description, json!({"spec": spec})))
+        self.around(&self.version(description, &json!({"spec": spec})))
     }
 
-    fn version(&self, description: &str, properties: Value) -> Value {
+    fn version(&self, description: &str, properties: &Value) -> Value {
         let column = |(name, kind, path, description): &Column| json!({"name": name, "type": kind, "jsonPath": path, "description": description});
         let columns: Vec<Value> = self.columns.iter().map(column).collect();
         json!({

@@ -11,6 +11,7 @@ mod cloud_answers;
 mod deletion;
 mod outage;
 mod placement;
+mod policies;
 mod refusal;
 mod verify;
 
@@ -34,6 +35,9 @@ const CASES: &[(&str, Case)] = cases![
     outage::scheduler_down_promises_hold,
     outage::wrong_signature_is_refused,
     cloud_answers::refusals_are_told_and_survived,
+    policies::definitions_are_accepted_and_explained,
+    policies::contradictions_are_refused,
+    policies::columns_show_use,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];
 
