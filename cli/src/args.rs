@@ -22,6 +22,14 @@ pub(crate) enum Command {
     ///
     /// Exit code 0: localPrefer is proved for every profile. 1: it is not. 2: the file or the cluster could not be read.
     Verify(Verify),
+    /// Converts scheduling objects of other products into BurstPolicy objects
+    ///
+    /// Reads Huawei's and Baidu's ScheduleProfile, Alibaba's ResourcePolicy and eci-profile's Selector; writes our YAML to
+    /// standard output, and to standard error what became of each field: maps, approximated (how) or refused (why).
+    ///
+    /// Exit code 0: every field of the specs was taken over. 1: some were refused, or the result contradicts itself.
+    /// 2: the file could not be read.
+    Import(Import),
     /// Prints the version
     Version,
 }
@@ -45,6 +53,16 @@ pub(crate) struct Verify {
     /// Least gap on the 0-10 scale that burst's extender leaves between real and virtual nodes for localPrefer pods
     #[arg(long, value_name = "POINTS", default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=10))]
     pub(crate) extender_gap: i64,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  kubectl get resourcepolicies -A -o yaml | kubectl burst import - > policies.yaml\n  \
+                  kubectl burst import profile.yaml | kubectl apply -f -"
+)]
+pub(crate) struct Import {
+    /// File with one or more objects, or - for standard input
+    pub(crate) file: PathBuf,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Exit codes: 0 the answer is yes, 1 the answer is no, 2 the question could not be answered.
 
 mod args;
+mod import;
 mod live;
 mod report;
 mod verify;
@@ -35,6 +36,7 @@ async fn main() -> ExitCode {
 
 async fn answer(command: Command) -> Result<(String, bool)> {
     match command {
+        Command::Import(args) => import::run(&args),
         Command::Verify(args) => verify::run(&args).await,
         Command::Version => Ok((format!("kubectl-burst {}\n", env!("CARGO_PKG_VERSION")), true)),
     }

@@ -83,6 +83,7 @@ mod tests {
     mod admission;
     mod crds;
     mod dashboards;
+    mod docs;
     mod manifests;
     mod rbac;
     mod scheduler;

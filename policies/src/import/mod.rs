@@ -115,7 +115,7 @@ pub fn convert(object: &Value) -> Result<Imported, ImportError> {
         }
     };
     let (name, namespace) = reading.identity(made.kind)?;
-    let place = namespace.as_ref().map_or(name.clone(), |namespace| format!("{namespace}/{name}"));
+    let place = namespace.as_ref().map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}"));
     let title = format!("{kind} {place} ({product})");
     let object = PolicyObject::new(namespace.as_deref(), &name, made.spec);
     let around = Surroundings { objects: &[], usage: &[], priced: &|_| true };
