@@ -3,6 +3,7 @@
 //!
 //! It must never contain cloud code or HTTP-server code. Facts: the Kubernetes API conventions and kube's watcher.
 
+mod borrowed;
 pub mod bound_pods;
 pub mod client;
 pub mod events;

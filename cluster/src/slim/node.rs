@@ -1,12 +1,9 @@
 //! A Node as decisions need it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use policies::keys;
 use policies::node::{NodeClass, NodeRow, Taint, TaintEffect};
 use policies::pod::read_list;
@@ -175,26 +172,4 @@ struct Condition {
     status: String,
 }
 
-impl Resource for SlimNode {
-    type DynamicType = ();
-    type Scope = ClusterResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        Node::kind(&())
-    }
-    fn group((): &()) -> Cow<'_, str> {
-        Node::group(&())
-    }
-    fn version((): &()) -> Cow<'_, str> {
-        Node::version(&())
-    }
-    fn plural((): &()) -> Cow<'_, str> {
-        Node::plural(&())
-    }
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+crate::read_as!(SlimNode as Node);

@@ -2,12 +2,8 @@
 //!
 //! An object that cannot be read never stops the watch: it is one without a policy.
 
-use std::borrow::Cow;
-
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use memchr::memmem;
 use policies::keys;
 use policies::pod::PodFacts;
@@ -77,26 +73,4 @@ fn burst(text: &str) -> Option<Box<PodFacts>> {
     policy(&facts).is_some().then(|| Box::new(facts))
 }
 
-impl Resource for ObservedPod {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        Pod::kind(&())
-    }
-    fn group((): &()) -> Cow<'_, str> {
-        Pod::group(&())
-    }
-    fn version((): &()) -> Cow<'_, str> {
-        Pod::version(&())
-    }
-    fn plural((): &()) -> Cow<'_, str> {
-        Pod::plural(&())
-    }
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+cluster::read_as!(ObservedPod as Pod);
