@@ -15,6 +15,7 @@ use policies::policy::Policy;
 use crate::admission::Lookups;
 use crate::config::Config;
 use crate::decisions::Ring;
+use crate::http::Intake;
 use crate::metrics::Metrics;
 
 /// Settings that requests look at.
@@ -28,6 +29,10 @@ pub struct Settings {
     pub exempt: Vec<String>,
     /// Age of the picture from which on calls are failed.
     pub stale_after: Duration,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
+    /// Bytes that the bodies of all requests may hold together.
+    pub body_budget: usize,
 }
 
 impl From<&Config> for Settings {
@@ -37,6 +42,8 @@ impl From<&Config> for Settings {
             marker: config.marker,
             exempt: config.namespace_exempt.clone(),
             stale_after: config.cache.stale_after(),
+            body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
+            body_budget: config.http.body_budget_mib << 20,
         }
     }
 }
@@ -54,6 +61,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The last decisions.
     pub decisions: Arc<Ring>,
+    /// Room for request bodies.
+    pub intake: Arc<Intake>,
     draining: AtomicBool,
     /// The sum over the real nodes, of the snapshot with this generation.
     load: ArcSwap<(u64, LocalLoad)>,
@@ -69,7 +78,9 @@ impl App {
         decisions: Arc<Ring>,
     ) -> Self {
         let load = ArcSwap::from_pointee((u64::MAX, LocalLoad::default()));
-        Self { cluster, lookups, settings, metrics, decisions, draining: AtomicBool::new(false), load }
+        let intake = Arc::new(Intake::new(settings.body_timeout, settings.body_budget));
+        let draining = AtomicBool::new(false);
+        Self { cluster, lookups, settings, metrics, decisions, intake, draining, load }
     }
 
     /// The picture of the cluster for one request, with the sum over its real nodes: summed once per picture, for

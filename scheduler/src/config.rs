@@ -39,11 +39,22 @@ pub struct Config {
 pub struct Http {
     /// Address and port; a socket on this machine unless configured otherwise.
     pub bind: SocketAddr,
+    /// Seconds within which the body of a request must end, on both listeners.
+    pub body_timeout_seconds: u64,
+    /// MiB that the bodies of all requests may hold together, on both listeners; at least 96, the largest body.
+    pub body_budget_mib: usize,
 }
+
+/// The largest request body in bytes that is looked at: whole Node objects of a large cluster.
+pub const LARGEST_BODY: usize = 96 << 20;
 
 impl Default for Http {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 10261)) }
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 10261)),
+            body_timeout_seconds: 10,
+            body_budget_mib: 512,
+        }
     }
 }
 
@@ -140,6 +151,18 @@ pub enum ConfigError {
         /// The key that is not set.
         missing: &'static str,
     },
+    /// A number that cannot work.
+    #[error("configuration {file}: {key} must be {wanted}, not {found}")]
+    Number {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What would work.
+        wanted: &'static str,
+        /// What it is.
+        found: u64,
+    },
 }
 
 impl Config {
@@ -162,6 +185,15 @@ impl Config {
     }
 
     fn check(self, file: &Path) -> Result<Self, ConfigError> {
+        let number =
+            |key, wanted, found| Err(ConfigError::Number { file: file.to_path_buf(), key, wanted, found });
+        let mib = self.http.body_budget_mib;
+        if !((LARGEST_BODY >> 20)..=(usize::MAX >> 20)).contains(&mib) {
+            return number("http.bodyBudgetMib", "at least 96, the largest body", mib as u64);
+        }
+        if self.http.body_timeout_seconds == 0 {
+            return number("http.bodyTimeoutSeconds", "at least 1", 0);
+        }
         let missing = match (&self.https.cert_file, &self.https.key_file) {
             (Some(_), None) => "https.keyFile",
             (None, Some(_)) => "https.certFile",
@@ -187,7 +219,7 @@ mod tests {
     fn a_full_file_is_read() {
         let yaml = "
 kubeconfig: /etc/burst/kubeconfig
-http: {bind: '127.0.0.1:1'}
+http: {bind: '127.0.0.1:1', bodyTimeoutSeconds: 4, bodyBudgetMib: 128}
 https: {bind: '0.0.0.0:2', certFile: /c, keyFile: /k}
 defaultPolicy: localPrefer
 marker: true
@@ -198,6 +230,7 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
         let config = load(yaml, &[]).expect("a good file");
         assert_eq!(config.kubeconfig.as_deref(), Some(Path::new("/etc/burst/kubeconfig")));
         assert_eq!((config.http.bind.port(), config.https.bind.port()), (1, 2));
+        assert_eq!((config.http.body_timeout_seconds, config.http.body_budget_mib), (4, 128));
         assert_eq!(config.https.cert_file.as_deref(), Some(Path::new("/c")));
         assert_eq!((config.default_policy, config.marker), (Policy::LocalPrefer, true));
         assert_eq!(config.namespace_exempt, ["kube-system", "burst-system"]);
@@ -239,6 +272,8 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
         check("http: {bnd: '127.0.0.1:1'}", &["unknown field", "bnd"]);
         check("https: {certfile: /c}", &["unknown field", "certfile", "certFile"]);
         check("http: {bind: 10261}", &["bind", "socket address"]);
+        check("http: {bodyBudgetMib: 95}", &["http.bodyBudgetMib", "at least 96", "95"]);
+        check("http: {bodyTimeoutSeconds: 0}", &["http.bodyTimeoutSeconds", "at least 1"]);
         check("marker: perhaps", &["marker", "boolean"]);
         check("defaultPolicy: Auto", &["defaultPolicy", "Auto", "localPrefer"]);
         check("namespaceExempt: kube-system", &["namespaceExempt", "sequence"]);

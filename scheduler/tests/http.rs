@@ -21,7 +21,9 @@ use scheduler::decisions::Decision;
 use scheduler::metrics::{Kind, Metric};
 use scheduler::tls::Certificate;
 use serde_json::{Value, json};
-use support::server::{Connection, Server, eventually, install_crypto, pair, start, start_with, write_pair};
+use support::server::{
+    Connection, Server, eventually, install_crypto, pair, settings, start, start_set, start_with, write_pair,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -176,6 +178,65 @@ async fn without_a_picture_nothing_is_guessed() {
     let capacity = connection.call("GET", "/api/capacity", b"").await.json();
     assert_eq!(capacity["cache"]["ready"], false);
     assert!(capacity["cache"]["reason"].is_string());
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_end_is_given_up_in_words() {
+    let settings = scheduler::app::Settings { body_timeout: Duration::from_millis(50), ..settings() };
+    let server = start_set(&cluster(), true, None, settings).await;
+    for (path, status) in [("/v1/filter", 200), ("/v1/prioritize", 200)] {
+        let mut connection = server.connect().await;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{");
+        connection.send(head.as_bytes()).await;
+        let reply = connection.receive().await;
+        assert_eq!(reply.status, status);
+        if path == "/v1/filter" {
+            let error = reply.json()["Error"].as_str().unwrap_or_default().to_owned();
+            assert!(
+                error.contains("did not end within 50ms") && error.contains("bodyTimeoutSeconds"),
+                "{error}"
+            );
+        }
+    }
+    // Whoever sends what it said is served as ever.
+    let reply = server.connect().await.call("POST", "/v1/filter", &body("auto", &["node-0"])).await;
+    assert_eq!(reply.json()["NodeNames"], json!(["node-0"]));
+    server.end().await;
+}
+
+/// What requests hold is counted over all of them; it is free again when they are answered, or broken off.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_all_requests_share_one_budget() {
+    let settings = scheduler::app::Settings { body_budget: 4096, ..settings() };
+    let server = start_set(&cluster(), true, None, settings).await;
+    let mut holds = server.connect().await;
+    // In one piece, so that its bytes are there when the request is.
+    let head = "POST /v1/filter HTTP/1.1\r\nHost: x\r\nContent-Length: 4090\r\n\r\n";
+    holds.send(format!("{head}{:4050}", "").as_bytes()).await;
+    let in_flight = || async { metric(&server, "burst_extender_inflight").await > 0.5 };
+    eventually("the request is in flight", in_flight).await;
+    let mut connection = server.connect().await;
+    let ask = async |connection: &mut Connection<TcpStream>| {
+        connection.call("POST", "/v1/filter", &body("auto", &["node-0"])).await.json()
+    };
+    eventually("there is no room", async || {
+        !ask(&mut connection).await["Error"].as_str().unwrap_or("").is_empty()
+    })
+    .await;
+    let error = ask(&mut connection).await["Error"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        error.contains("no room") && error.contains("4096 bytes") && error.contains("bodyBudgetMib"),
+        "{error}"
+    );
+    let refused =
+        metric(&server, r#"burst_extender_requests_total{verb="filter",code="no_room",mode="none"}"#).await;
+    assert!(refused > 1.5, "{refused}");
+    drop(holds);
+    eventually("the room is free again", async || {
+        ask(&mut connection).await["NodeNames"] == json!(["node-0"])
+    })
+    .await;
     server.end().await;
 }
 

@@ -33,7 +33,7 @@ async fn answer(app: &App, verb: Verb, request: &HttpRequest, payload: Payload) 
     let _in_flight = app.metrics.in_flight();
     let declared =
         request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let body = body::read(payload, declared, LIMIT).await;
+    let body = body::read(payload, declared, LIMIT, &app.intake).await;
     let started = Instant::now();
     let (answer, bytes) = match body {
         Ok(body) => (decide(app, verb, &body), body.len()),
@@ -58,7 +58,8 @@ fn decide(app: &App, verb: Verb, body: &[u8]) -> Answer {
 fn refuse(verb: Verb, error: &BodyError) -> Answer {
     let code = match error {
         BodyError::TooLarge { .. } => Code::TooLarge,
-        BodyError::Broken(_) => Code::BadRequest,
+        BodyError::NoRoom { .. } => Code::NoRoom,
+        BodyError::Slow(_) | BodyError::Broken(_) => Code::BadRequest,
     };
     let answer = verbs::failed(verb, code, error.to_string());
     Answer { mode: Mode::None, ..answer }
@@ -66,7 +67,7 @@ fn refuse(verb: Verb, error: &BodyError) -> Answer {
 
 const fn size(error: &BodyError) -> usize {
     match error {
-        BodyError::TooLarge { size, .. } => *size,
-        BodyError::Broken(_) => 0,
+        BodyError::TooLarge { size, .. } | BodyError::NoRoom { size, .. } => *size,
+        BodyError::Slow(_) | BodyError::Broken(_) => 0,
     }
 }

@@ -10,6 +10,7 @@ mod extender;
 mod listen;
 mod probes;
 
+pub use body::Intake;
 pub use listen::{Listeners, Running, serve};
 
 use actix_web::web::{ServiceConfig, get, post};

@@ -39,6 +39,8 @@ pub enum Code {
     BadRequest,
     /// The request was over the size limit.
     TooLarge,
+    /// All requests together held too much already.
+    NoRoom,
     /// The picture of the cluster is missing or stale.
     NotReady,
 }
@@ -68,7 +70,7 @@ macro_rules! words {
 }
 
 words!(Verb { Filter "filter" Prioritize "prioritize" Preempt "preempt" });
-words!(Code { Ok "ok" BadRequest "bad_request" TooLarge "too_large" NotReady "not_ready" });
+words!(Code { Ok "ok" BadRequest "bad_request" TooLarge "too_large" NoRoom "no_room" NotReady "not_ready" });
 words!(Mode { Names "names" Nodes "nodes" None "none" });
 
 struct VerbHandles {

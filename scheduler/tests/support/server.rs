@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::ClusterWatch;
+use cluster::policy_objects::PolicyObjects;
 use cluster::testing::FakeApi;
 use policies::policy::Policy;
 use scheduler::admission::Lookups;
@@ -38,6 +39,8 @@ pub(crate) fn settings() -> Settings {
         marker: true,
         exempt: vec!["kube-system".to_owned()],
         stale_after: Duration::from_secs(120),
+        body_timeout: PATIENCE,
+        body_budget: 512 << 20,
     }
 }
 
@@ -47,13 +50,25 @@ pub(crate) async fn start(api: &FakeApi, synced: bool) -> Server {
 }
 
 pub(crate) async fn start_with(api: &FakeApi, synced: bool, tls: Option<rustls::ServerConfig>) -> Server {
+    start_set(api, synced, tls, settings()).await
+}
+
+/// With these settings.
+pub(crate) async fn start_set(
+    api: &FakeApi,
+    synced: bool,
+    tls: Option<rustls::ServerConfig>,
+    settings: Settings,
+) -> Server {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let lookups = Lookups::start(&api.client(), &stop, &tracker);
+    let policies = PolicyObjects::start(&api.client(), &stop, &tracker);
+    let lookups = Lookups::start(&api.client(), policies.clone(), &settings.exempt, &stop, &tracker);
     let cluster = ClusterWatch::start(api.client(), stop.clone(), &tracker);
     if synced {
         tokio::time::timeout(PATIENCE, cluster.wait_synced()).await.expect("the first lists");
+        tokio::time::timeout(PATIENCE, policies.wait_synced()).await.expect("the policy objects");
     }
-    let app = App::new(cluster, lookups, settings(), Arc::new(Metrics::new()), Arc::new(Ring::default()));
+    let app = App::new(cluster, lookups, settings, Arc::new(Metrics::new()), Arc::new(Ring::default()));
     let app = Arc::new(app);
     let socket = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let listeners = Listeners { http: socket(), https: tls.map(|tls| (socket(), tls)) };
