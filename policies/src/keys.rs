@@ -58,6 +58,13 @@ pub const GRANT: &str = "burst.io/grant";
 /// nodes, gangs).
 pub const GATE: &str = "burst.io/grant";
 
+/// Pod annotation written by the in-process admission policy beside the provider toleration that it adds: the webhook
+/// takes back what is marked so when a policy object governs the pod.
+pub const OPENED_IN_PROCESS: &str = "burst.io/opened-in-process";
+
+/// Pod annotation: what `rewriteTopology` replaced, as JSON.
+pub const ORIGINAL_TOPOLOGY: &str = "burst.io/original-topology";
+
 /// Pod annotation that overrides the size of a gang.
 pub const GANG_SIZE: &str = "burst.io/gang-size";
 
@@ -66,6 +73,9 @@ pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Pod annotation: the user's own deletion cost before burst added its offset; empty text if there was none.
 pub const ORIGINAL_DELETION_COST: &str = "burst.io/original-pod-deletion-cost";
+
+/// Node label of a host (Kubernetes). Virtual nodes do not carry it unless configured to.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// Node label of a virtual node with the cloud's zone, where `topology.kubernetes.io/zone` is not set.
 pub const ZONE: &str = "burst.io/zone";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::client::AccessError;
+use cluster::policy_objects::PolicyObjects;
 use cluster::{Access, ClusterWatch, Recorder};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -60,7 +61,8 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let access = Access::load(config.kubeconfig.as_deref()).await?;
     let client = access.client()?;
     let (tasks, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let lookups = Lookups::start(&client, &tasks, &tracker);
+    let policies = PolicyObjects::start(&client, &tasks, &tracker);
+    let lookups = Lookups::start(&client, policies, &config.namespace_exempt, &tasks, &tracker);
     let cluster = ClusterWatch::start(access.client()?, tasks.clone(), &tracker);
     let decisions = Arc::new(Ring::default());
     let events = Recorder::start(client.clone(), CONTROLLER, &instance(), tasks.clone(), &tracker);

@@ -13,7 +13,7 @@ mod support {
 use base64::Engine;
 use cluster::testing::{FakeApi, Fault};
 use scheduler::admission::review::{Request, Verdict, answer, parse};
-use scheduler::admission::{LookupError, pod, workload};
+use scheduler::admission::{Around, LookupError, pod, workload};
 use scheduler::app::App;
 use serde_json::{Value, json};
 use support::server::{Server, eventually, start};
@@ -68,9 +68,10 @@ fn review(namespace: &str, object: &Value, dry_run: bool) -> Vec<u8> {
 async fn judged(app: &App, body: &[u8]) -> Result<Verdict, LookupError> {
     let request: Request = parse(body).expect("a review");
     let snapshot = app.cluster.snapshot();
+    let around = Around::of(app, &snapshot);
     match request.kind.kind.as_str() {
-        "Pod" => pod(&request, &snapshot, &app.settings, &app.lookups).await,
-        _ => workload(&request, &snapshot, &app.settings, &app.lookups).await,
+        "Pod" => pod(&request, &around).await,
+        _ => Ok(workload(&request, &around).await),
     }
 }
 
@@ -264,4 +265,182 @@ async fn a_look_up_that_fails_is_no_verdict() {
         .to_string();
     assert!(failed.starts_with("burst: ") && failed.contains("web-7f"), "{failed}");
     server.end().await;
+}
+
+/// A policy object; of the whole cluster without a namespace.
+fn object(api: &FakeApi, namespace: &str, spec: Value) {
+    let (kind, metadata) = match namespace {
+        "" => ("ClusterBurstPolicy", json!({"name": "limits", "generation": 1})),
+        namespace => ("BurstPolicy", json!({"name": "limits", "namespace": namespace, "generation": 1})),
+    };
+    api.put(json!({"apiVersion": "burst.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_gives_the_policy_and_withholds_the_toleration() {
+    let api = cluster();
+    object(
+        &api,
+        "shop",
+        json!({"policy": "auto", "max": {"cloud": {"pods": 3}}, "selector": {"matchLabels": {"app": "web"}}}),
+    );
+    let server = server(&api).await;
+    let pod = admitted(&server.app, "shop", &bare(json!({"app": "web"}))).await;
+    assert_eq!(tolerated(&pod), ["burst.io/virtual-node"], "{pod}");
+    assert_eq!(pod["metadata"]["labels"]["burst.io/governed"], "true");
+    let annotations = &pod["metadata"]["annotations"];
+    assert_eq!(annotations["burst.io/resolved-policy"], "auto");
+    assert_eq!(annotations["burst.io/policy-source"], "BurstPolicy/shop/limits");
+    assert_eq!(annotations["burst.io/burst-policy"], "BurstPolicy/shop/limits");
+    assert_eq!(admitted(&server.app, "shop", &pod).await, pod, "the second time changes nothing");
+
+    // An own label wins over the object's policy, and not over its limits.
+    let pod = admitted(&server.app, "shop", &bare(json!({"app": "web", "burst-to-cci": "enforce"}))).await;
+    assert_eq!(pod["metadata"]["annotations"]["burst.io/policy-source"], "pod label burst-to-cci");
+    assert_eq!(pod["metadata"]["labels"]["burst.io/governed"], "true");
+    assert_eq!(tolerated(&pod), ["burst.io/virtual-node"]);
+    let off = bare(json!({"app": "web", "burst-to-cci": "off"}));
+    assert!(admitted(&server.app, "shop", &off).await["metadata"]["labels"]["burst.io/governed"].is_null());
+    // Whom the selector does not name, and who lives elsewhere.
+    let other = bare(json!({"app": "db"}));
+    assert_eq!(admitted(&server.app, "shop", &other).await, other);
+    let web = bare(json!({"app": "web"}));
+    assert_eq!(admitted(&server.app, "default", &web).await, web);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_selects_by_owner_also_where_the_pod_speaks_for_itself() {
+    let api = cluster();
+    let mut pod = deployment(&api, "auto");
+    pod["metadata"]["labels"] = json!({"burst.io/policy": "localPrefer"});
+    object(
+        &api,
+        "",
+        json!({"budget": {"currency": "CNY", "perHour": "1"}, "selector": {"owner": {"kind": "Deployment", "name": "web"}}}),
+    );
+    let server = server(&api).await;
+    let after = admitted(&server.app, "shop", &pod).await;
+    assert_eq!(after["metadata"]["annotations"]["burst.io/burst-policy"], "ClusterBurstPolicy/limits");
+    assert_eq!(tolerated(&after), [""; 0]);
+    server.end().await;
+}
+
+/// It may hold a limit: nobody bursts past it, and nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_read_lets_nobody_burst() {
+    let api = cluster();
+    object(&api, "shop", json!({"max": {"cloud": {"pods": "many"}}}));
+    let server = server(&api).await;
+    let reason = refused(&server.app, "shop", &bare(json!({"burst-to-cci": "auto"}))).await;
+    assert!(
+        ["pod shop/p", "BurstPolicy/shop/limits", "cannot be read"].iter().all(|w| reason.contains(w)),
+        "{reason}"
+    );
+    let ordinary = bare(json!({}));
+    assert_eq!(admitted(&server.app, "shop", &ordinary).await, ordinary);
+    admitted(&server.app, "default", &bare(json!({"burst-to-cci": "auto"}))).await;
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_mark_the_namespaces_that_they_speak_for() {
+    let api = cluster();
+    api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "blue", "labels": {"team": "blue"}}}));
+    api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "labels": {"team": "blue"}}}));
+    let server = server(&api).await;
+    object(&api, "shop", json!({}));
+    eventually("the object's namespace is marked", async || active(&api, "shop")).await;
+    object(&api, "", json!({"namespaceSelector": {"matchLabels": {"team": "blue"}}}));
+    eventually("a selected namespace is marked", async || active(&api, "blue")).await;
+    api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new", "labels": {"team": "blue"}}}));
+    eventually("one that comes later too", async || active(&api, "new")).await;
+    assert!(!active(&api, "eci") && !active(&api, "kube-system"));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_picture_is_no_verdict_for_pods_that_may_burst() {
+    let api = cluster();
+    let server = server(&api).await;
+    let snapshot = server.app.cluster.snapshot();
+    let around = Around {
+        fresh: Err("burst: the API server was last heard 300 s ago".to_owned()),
+        ..Around::of(&server.app, &snapshot)
+    };
+    let ask =
+        async |object: &Value| pod(&parse(&review("shop", object, false)).expect("a review"), &around).await;
+    for policy in ["auto", "localPrefer", "enforce"] {
+        let error = ask(&bare(json!({"burst-to-cci": policy}))).await.expect_err(policy).to_string();
+        assert!(["300 s ago", "pod shop/p"].iter().all(|w| error.contains(w)), "{error}");
+    }
+    for labels in [json!({}), json!({"burst-to-cci": "off"})] {
+        let verdict = ask(&bare(labels)).await.expect("ordinary pods never wait");
+        assert!(matches!(verdict, Verdict::Allowed(_)));
+    }
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_cannot_be_read_refuses_no_workload() {
+    let api = cluster();
+    api.fault(Fault::status(500).on("GET", "/namespaces/hidden"));
+    let server = server(&api).await;
+    let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "labels": {"burst-to-cci": "auto"}}, "spec": {"template": bare(json!({}))}});
+    let verdict = judged(&server.app, &review("hidden", &workload, false)).await.expect("a verdict");
+    assert!(matches!(verdict, Verdict::Allowed(_)), "{verdict:?}");
+    server.end().await;
+}
+
+/// Owners and namespace hang, both: one deadline for the two, and below the webhook's timeout.
+#[tokio::test(flavor = "multi_thread")]
+async fn look_ups_share_one_deadline() {
+    let api = cluster();
+    let mut pod = deployment(&api, "auto");
+    pod["metadata"]["namespace"] = json!("hidden");
+    api.fault(Fault::hang().on("GET", "/replicasets"));
+    api.fault(Fault::hang().on("GET", "/namespaces/hidden"));
+    let server = server(&api).await;
+    let started = std::time::Instant::now();
+    judged(&server.app, &review("hidden", &pod, false)).await.expect_err("no verdict");
+    assert!(started.elapsed() < std::time::Duration::from_millis(1900), "{:?}", started.elapsed());
+    server.end().await;
+}
+
+/// CCI's rules are for pods that can only go to CCI.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_those_of_the_nodes_that_the_pod_could_go_to() {
+    let node = |name: &str, provider: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"type": "virtual-kubelet"}},
+            "spec": {"taints": [{"key": "virtual-kubelet.io/provider", "value": provider, "effect": "NoSchedule"}]},
+        })
+    };
+    let host_path = |tolerated: Option<&str>| {
+        let mut pod = bare(json!({"burst-to-cci": "enforce"}));
+        pod["spec"]["volumes"] = json!([{"name": "v", "hostPath": {"path": "/var"}}]);
+        if let Some(value) = tolerated {
+            pod["spec"]["tolerations"] = json!([{"key": "virtual-kubelet.io/provider", "value": value}]);
+        }
+        pod
+    };
+    for (nodes, tolerated, admitted) in [
+        (vec![], None, true),
+        (vec!["huawei"], None, false),
+        (vec!["huawei", "ucloud"], None, true),
+        (vec!["huawei", "ucloud"], Some("huawei"), false),
+        (vec!["huawei", "ucloud"], Some("ucloud"), true),
+    ] {
+        let api = FakeApi::new();
+        api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
+        for provider in &nodes {
+            api.put(node(&format!("burst-{provider}"), provider));
+        }
+        let server = server(&api).await;
+        let verdict =
+            judged(&server.app, &review("shop", &host_path(tolerated), false)).await.expect("a verdict");
+        assert_eq!(matches!(verdict, Verdict::Allowed(_)), admitted, "{nodes:?} {tolerated:?}: {verdict:?}");
+        server.end().await;
+    }
 }

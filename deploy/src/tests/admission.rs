@@ -68,6 +68,10 @@ fn every_other_name_is_one_that_the_code_uses() {
             keys::MARKER_RESOURCE,
             keys::RESOLVED_POLICY,
             keys::POLICY_SOURCE,
+            keys::OPENED_IN_PROCESS,
+            keys::GOVERNED,
+            keys::NAMESPACE_ACTIVE,
+            keys::BURST_POLICY,
         ])
         .collect();
     let mut used = std::collections::BTreeSet::new();

@@ -41,8 +41,13 @@ fn a_webhook_may_fail_requests_only_where_burst_is_used() {
 fn paths_and_services_are_ours() {
     for (kind, hook) in webhooks() {
         let service = &hook["clientConfig"]["service"];
-        let pods = hook["rules"].as_array().unwrap().iter().any(|r| r["resources"] == json!(["pods"]));
-        let path = if pods { "/admission/pods" } else { "/admission/workloads" };
+        let of =
+            |name: &str| hook["rules"].as_array().unwrap().iter().any(|r| r["resources"] == json!([name]));
+        let path = match (of("pods"), of("pods/resize")) {
+            (true, _) => "/admission/pods",
+            (_, true) => "/admission/resize",
+            _ => "/admission/workloads",
+        };
         assert_eq!(service["path"], path, "{}", hook["name"]);
         assert_eq!(
             (&service["name"], &service["namespace"]),

@@ -4,17 +4,24 @@
 //! an object that passes twice is as it was after the first time. No look-ups: the caller resolves the policy.
 
 mod affinity;
+mod governance;
 mod patch;
 mod pod;
 mod refusal;
+mod resize;
 #[cfg(test)]
 mod tests;
 mod tolerations;
+mod topology;
 mod workload;
 
+use std::collections::BTreeSet;
+
+pub use governance::Governance;
 pub use patch::PatchOp;
 pub use pod::admit_pod;
 pub use refusal::Refusal;
+pub use resize::{Resize, admit_resize};
 pub use workload::admit_workload;
 
 /// What to do instead of a burst policy on a DaemonSet.
@@ -30,6 +37,15 @@ pub struct Settings {
     pub cpu_required: bool,
     /// What a burst pod without any request asks for.
     pub default_request: Option<DefaultRequest>,
+    /// Label keys that at least one virtual node carries; none if no virtual node is known.
+    pub virtual_labels: Option<BTreeSet<String>>,
+}
+
+impl Settings {
+    /// Whether some virtual node carries the label; unknown without virtual nodes.
+    fn virtual_nodes_have(&self, key: &str) -> Option<bool> {
+        self.virtual_labels.as_ref().map(|labels| labels.contains(key))
+    }
 }
 
 /// A request for pods that have none, as quantities.

@@ -1,7 +1,7 @@
 //! A JSON Patch (RFC 6902) that grows beside a working copy, so that every step sees what the earlier ones did.
 //!
-//! Only `add` is ever needed: on a missing member it creates, on an existing one it sets. Missing parents are made
-//! first; nothing outside the named path changes.
+//! `add` creates a missing member and sets one that is there; missing parents are made first. `remove` takes back only
+//! what burst itself wrote. Nothing outside the named path changes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +16,11 @@ pub enum PatchOp {
         path: String,
         /// The value.
         value: Value,
+    },
+    /// Removes the value at the path, which is there.
+    Remove {
+        /// JSON Pointer.
+        path: String,
     },
 }
 
@@ -69,6 +74,24 @@ impl Draft {
         }
     }
 
+    /// Removes a member or an element, if it is there.
+    pub(super) fn remove(&mut self, path: &[&str]) {
+        let whole = pointer(path);
+        let Some((last, parent)) = path.split_last() else { return };
+        if self.object.pointer(&whole).is_none() {
+            return;
+        }
+        match self.object.pointer_mut(&pointer(parent)) {
+            Some(Value::Object(members)) => drop(members.remove(*last)),
+            Some(Value::Array(list)) => {
+                let Ok(index) = last.parse::<usize>() else { return };
+                list.remove(index);
+            }
+            _ => return,
+        }
+        self.ops.push(PatchOp::Remove { path: whole });
+    }
+
     fn apply(&mut self, path: &[&str], value: Value) {
         self.ops.push(PatchOp::Add { path: pointer(path), value: value.clone() });
         let Some((last, parent)) = path.split_last() else { return };
@@ -102,6 +125,25 @@ mod tests {
                 {"op": "add", "path": "/a/x/k~1e~0y", "value": "v"},
                 {"op": "add", "path": "/list/-", "value": 2},
                 {"op": "add", "path": "/new", "value": [3]},
+            ])
+        );
+    }
+
+    #[test]
+    fn only_what_is_there_is_removed() {
+        let mut draft = Draft::of(&json!({"a": {"k/e~y": "v", "none": null}, "list": [1, 2, 3]}));
+        draft.remove(&["a", "k/e~y"]);
+        draft.remove(&["a", "k/e~y"]);
+        draft.remove(&["missing", "member"]);
+        draft.remove(&["list", "1"]);
+        draft.remove(&["list", "2"]);
+        draft.push(&["list"], json!(4));
+        assert_eq!(
+            serde_json::to_value(draft.into_ops()).unwrap(),
+            json!([
+                {"op": "remove", "path": "/a/k~1e~0y"},
+                {"op": "remove", "path": "/list/1"},
+                {"op": "add", "path": "/list/-", "value": 4},
             ])
         );
     }

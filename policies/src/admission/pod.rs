@@ -2,12 +2,14 @@
 //!
 //! off: kept off virtual nodes if its own tolerations would let it in. auto: both tolerations, and the marker where
 //! the scheduler declares it. localPrefer: the provider toleration. enforce: both tolerations and required affinity.
-//! A pod with `nodeName` skips scheduling, so only annotations are written. Applying the result twice is once.
+//! A pod that a policy object governs gets no provider toleration: the leader grants it. A pod with `nodeName` skips
+//! scheduling, so only labels and annotations are written. Applying the result twice is once.
 
 use serde_json::{Value, json};
 
 use super::{
-    Admission, DAEMON_REMEDY, Refusal, Settings, affinity, patch::Draft, refusal::sentences, tolerations,
+    Admission, DAEMON_REMEDY, Governance, Refusal, Settings, affinity, governance, patch::Draft,
+    refusal::sentences, tolerations, topology,
 };
 use crate::{
     keys,
@@ -19,7 +21,7 @@ use crate::{
     support::Unsupported,
 };
 
-/// Admits a pod. `facts` are those of `pod`; `unsupported` is what the providers of the virtual nodes cannot run of
+/// Admits a pod. `facts` are those of `pod`; `governance` is what the policy object that speaks for it asks; `unsupported` is what the providers of the virtual nodes cannot run of
 /// it, empty if any of them can run it all.
 ///
 /// # Errors
@@ -29,6 +31,7 @@ pub fn admit_pod(
     pod: &Value,
     facts: &PodFacts,
     resolved: &Resolved,
+    governance: Option<&Governance>,
     unsupported: &[Unsupported],
     settings: &Settings,
 ) -> Result<Admission, Refusal> {
@@ -39,20 +42,30 @@ pub fn admit_pod(
     check(&object, facts, resolved, unsupported)?;
     let mut draft = Draft::of(pod);
     let mut warnings = vec![];
+    let may_burst = resolved.policy != Policy::Off && unsupported.is_empty();
+    let governance = governance.filter(|_| may_burst);
+    let held_back = governance.is_some_and(|g| g.holds_back);
     if facts.node_name.is_none() {
-        write_scheduling(&mut draft, facts, resolved, unsupported, &mut warnings);
+        write_scheduling(&mut draft, facts, resolved, governance, unsupported, &mut warnings);
+        if governance.is_some_and(|g| g.rewrites_topology) {
+            topology::rewrite(&mut draft, settings);
+        }
+        if may_burst {
+            warnings.extend(topology::obstacles(&object, &draft, resolved, settings)?);
+        }
     }
-    if resolved.policy != Policy::Off && unsupported.is_empty() {
+    if may_burst {
         size(&mut draft, facts, resolved, settings, &mut warnings)?;
     }
     if settings.marker
         && facts.node_name.is_none()
-        && resolved.policy == Policy::Auto
-        && unsupported.is_empty()
+        && may_burst
+        && needs_a_call(pod, facts, resolved.policy)
         && declares_the_marker(&facts.scheduler_name)
     {
         mark(&mut draft);
     }
+    governance::record(&mut draft, governance, held_back);
     annotate(&mut draft, facts, resolved);
     let warnings = warnings.into_iter().map(|w| format!("{object}: {w}")).collect();
     Ok(Admission { patch: draft.into_ops(), warnings })
@@ -119,6 +132,7 @@ fn write_scheduling(
     draft: &mut Draft,
     facts: &PodFacts,
     resolved: &Resolved,
+    governance: Option<&Governance>,
     unsupported: &[Unsupported],
     warnings: &mut Vec<String>,
 ) {
@@ -130,8 +144,8 @@ fn write_scheduling(
     match resolved.policy {
         _ if withheld => keep_off(draft, facts),
         Policy::Off => keep_off(draft, facts),
-        Policy::Auto => open(draft, facts, resolved),
-        Policy::LocalPrefer => tolerations::open_provider(draft, facts, resolved.provider),
+        Policy::Auto => open(draft, facts, resolved, governance),
+        Policy::LocalPrefer => open_provider(draft, facts, resolved, governance),
         Policy::Enforce => {
             if let Some(provider) =
                 resolved.provider.filter(|provider| tolerations::wider_than(facts, provider))
@@ -140,15 +154,23 @@ fn write_scheduling(
                     "its own tolerations decide which virtual nodes it may use, not only those of {provider}"
                 ));
             }
-            open(draft, facts, resolved);
+            open(draft, facts, resolved, governance);
             affinity::confine(draft, &[], facts);
         }
     }
 }
 
-fn open(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved) {
-    tolerations::open_provider(draft, facts, resolved.provider);
+fn open(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, governance: Option<&Governance>) {
+    open_provider(draft, facts, resolved, governance);
     tolerations::accept_preference(draft, facts);
+}
+
+/// Opens virtual nodes to the pod now, or leaves that to the leader.
+fn open_provider(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, governance: Option<&Governance>) {
+    match governance.filter(|g| g.holds_back) {
+        Some(governance) => governance::hold_back(draft, facts, governance.gates),
+        None => tolerations::open_provider(draft, facts, resolved.provider),
+    }
 }
 
 fn keep_off(draft: &mut Draft, facts: &PodFacts) {
@@ -180,6 +202,17 @@ fn size(
         return Err(Refusal::NoCpu { object: facts.title(), policy: named(resolved) });
     }
     Ok(())
+}
+
+/// Whether the extender has something to say: about every auto pod, and about a localPrefer pod that can preempt, for
+/// preemption may nominate it to a virtual node, and scoring is skipped for a nominated pod.
+fn needs_a_call(pod: &Value, facts: &PodFacts, policy: Policy) -> bool {
+    let never = pod.pointer("/spec/preemptionPolicy").is_some_and(|value| value == "Never");
+    match policy {
+        Policy::Auto => true,
+        Policy::LocalPrefer => facts.priority.is_some_and(|priority| priority > 0) && !never,
+        Policy::Off | Policy::Enforce => false,
+    }
 }
 
 /// Any other scheduler would read "Insufficient burst.io/managed"; `admission-marker.yaml` says the same.

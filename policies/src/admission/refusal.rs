@@ -40,6 +40,14 @@ pub enum Refusal {
         /// The fields.
         fields: Vec<Unsupported>,
     },
+    /// A governed pod would grow past a ceiling or a budget.
+    #[error("{object}: {text}")]
+    Resize {
+        /// For example `pod shop/web-7f`.
+        object: String,
+        /// What would be passed, in numbers.
+        text: String,
+    },
     /// The provider bills by CPU and the pod asks for none.
     #[error(
         "{object}: {policy}, but no container asks for cpu; set spec.containers[0].resources.requests.cpu \

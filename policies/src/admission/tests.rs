@@ -3,7 +3,9 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "tables read best with literals in place")]
 
+mod governed;
 mod property;
+mod resizes;
 mod workloads;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ struct World {
     deployment: Labels,
     namespace: Labels,
     default: Policy,
+    governance: Option<Governance>,
     unsupported: Vec<Unsupported>,
     settings: Settings,
 }
@@ -37,6 +40,7 @@ impl Default for World {
             deployment: Labels::new(),
             namespace: Labels::new(),
             default: Policy::Off,
+            governance: None,
             unsupported: vec![],
             settings: Settings { marker: true, ..Settings::default() },
         }
@@ -68,7 +72,14 @@ fn resolved(world: &World, facts: &PodFacts) -> Result<Resolved, ResolveError> {
 
 fn admit(world: &World, pod: &Value) -> Result<Admission, Refusal> {
     let facts = PodFacts::from_value(pod).unwrap();
-    admit_pod(pod, &facts, &resolved(world, &facts)?, &world.unsupported, &world.settings)
+    admit_pod(
+        pod,
+        &facts,
+        &resolved(world, &facts)?,
+        world.governance.as_ref(),
+        &world.unsupported,
+        &world.settings,
+    )
 }
 
 fn apply(object: &Value, patch: &[PatchOp]) -> Value {

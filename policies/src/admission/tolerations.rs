@@ -28,6 +28,29 @@ pub(super) fn open_provider(draft: &mut Draft, pod: &PodFacts, provider: Option<
     draft.push(&["spec", "tolerations"], toleration);
 }
 
+/// Takes back the provider toleration that the in-process admission policy wrote on a pod which turns out to be governed:
+/// that policy cannot look objects up, and its annotation tells its toleration from the user's own. Returns the pod
+/// without it.
+pub(super) fn take_back(draft: &mut Draft, pod: &PodFacts) -> PodFacts {
+    let written = Toleration {
+        key: keys::TAINT_PROVIDER.to_owned(),
+        operator: "Exists".to_owned(),
+        value: String::new(),
+        effect: effect_name(TaintEffect::NoSchedule).to_owned(),
+    };
+    let mut own = pod.clone();
+    let mark = ["metadata", "annotations", keys::OPENED_IN_PROCESS];
+    if !pod.annotations.contains_key(keys::OPENED_IN_PROCESS) {
+        return own;
+    }
+    draft.remove(&mark);
+    if let Some(index) = pod.tolerations.iter().rposition(|t| *t == written) {
+        draft.remove(&["spec", "tolerations", &index.to_string()]);
+        own.tolerations.remove(index);
+    }
+    own
+}
+
 /// Makes the scheduler's taint score blind to virtual nodes, so that the total score decides.
 pub(super) fn accept_preference(draft: &mut Draft, pod: &PodFacts) {
     let effect = TaintEffect::PreferNoSchedule;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster::owners::OwnerError;
+use cluster::policy_objects::PolicyObjects;
 use cluster::slim::OwnerRef;
 use cluster::{Owner, OwnerResolver};
 use futures::StreamExt;
@@ -15,11 +16,11 @@ use kube::runtime::reflector::{ObjectRef, Store, store, store::Writer};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 use policies::keys;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::DEADLINE;
+use super::{DEADLINE, marking};
 
 /// Commands that may wait; beyond it calls fail instead of piling up.
 const QUEUE: usize = 1024;
@@ -40,6 +41,26 @@ pub enum LookupError {
         /// Why.
         reason: String,
     },
+    /// Both of them together.
+    #[error("burst: owners and namespace of {object}: no answer from the API server within {DEADLINE:?}")]
+    Slow {
+        /// The pod.
+        object: String,
+    },
+    /// The picture of the cluster is missing or old, and the pod may burst: nothing true can be written on it.
+    #[error("{reason}; {object} may burst, and what it may run on is not known")]
+    Stale {
+        /// The pod.
+        object: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The policy objects are not known yet, and one of them may hold limits for the pod.
+    #[error("burst: {object} may burst, and the BurstPolicy objects are not read yet")]
+    Objects {
+        /// The pod.
+        object: String,
+    },
 }
 
 enum Command {
@@ -51,19 +72,64 @@ enum Command {
 #[derive(Clone, Debug)]
 pub struct Lookups {
     owners: OwnerResolver,
+    policies: PolicyObjects,
     namespaces: Store<Namespace>,
     commands: mpsc::Sender<Command>,
 }
 
 impl Lookups {
-    /// Starts the tasks; they end with `stop`.
-    pub fn start(client: &Client, stop: &CancellationToken, tracker: &TaskTracker) -> Self {
+    /// Starts the tasks; they end with `stop`. Namespaces that policy objects speak for are marked, those of `exempt`
+    /// never.
+    pub fn start(
+        client: &Client,
+        policies: PolicyObjects,
+        exempt: &[String],
+        stop: &CancellationToken,
+        tracker: &TaskTracker,
+    ) -> Self {
         let (namespaces, writer) = store();
-        tracker.spawn(follow(client.clone(), writer, stop.clone()));
+        let changed = Arc::new(Notify::new());
+        tracker.spawn(follow(client.clone(), writer, changed.clone(), stop.clone()));
         let (commands, queue) = mpsc::channel(QUEUE);
         tracker.spawn(work(client.clone(), queue, stop.clone(), tracker.clone()));
         let owners = OwnerResolver::start(client.clone(), stop.clone(), tracker);
-        Self { owners, namespaces, commands }
+        let lookups = Self { owners, policies, namespaces, commands };
+        let marking = marking::keep(lookups.clone(), changed, exempt.to_vec());
+        let stop = stop.clone();
+        tracker.spawn(async move { stop.run_until_cancelled(marking).await });
+        lookups
+    }
+
+    /// The policy objects.
+    pub const fn policies(&self) -> &PolicyObjects {
+        &self.policies
+    }
+
+    /// Every namespace that the watch knows.
+    pub(super) fn namespaces(&self) -> Vec<Arc<Namespace>> {
+        self.namespaces.state()
+    }
+
+    /// The owners of a pod, if `owned` asks for them, and the labels of its namespace, within one [`DEADLINE`].
+    ///
+    /// # Errors
+    /// [`LookupError`].
+    pub async fn surroundings(
+        &self,
+        object: &str,
+        namespace: &str,
+        owned: Option<&OwnerRef>,
+    ) -> Result<(Vec<Owner>, BTreeMap<String, String>), LookupError> {
+        let owners = async {
+            match owned {
+                Some(controller) => self.owners(namespace, controller).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let both = futures::future::try_join(owners, self.namespace_labels(namespace));
+        tokio::time::timeout(DEADLINE, both)
+            .await
+            .unwrap_or_else(|_| Err(LookupError::Slow { object: object.to_owned() }))
     }
 
     /// The owners of a pod, from its controller upwards.
@@ -114,7 +180,7 @@ impl Lookups {
 const ACTIVE: &str = "true";
 
 /// Keeps the namespaces; only names and labels.
-async fn follow(client: Client, writer: Writer<Namespace>, stop: CancellationToken) {
+async fn follow(client: Client, writer: Writer<Namespace>, changed: Arc<Notify>, stop: CancellationToken) {
     let strip = |namespace: &mut Namespace| {
         namespace.metadata.managed_fields = None;
         namespace.metadata.annotations = None;
@@ -123,8 +189,9 @@ async fn follow(client: Client, writer: Writer<Namespace>, stop: CancellationTok
         watcher(Api::<Namespace>::all(client), watcher::Config::default()).default_backoff().modify(strip);
     let mut events = std::pin::pin!(reflector(writer, events));
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
-        if let Err(error) = event {
-            tracing::warn!(%error, "the watch of namespaces failed and is opened again");
+        match event {
+            Ok(_) => changed.notify_one(),
+            Err(error) => tracing::warn!(%error, "the watch of namespaces failed and is opened again"),
         }
     }
 }

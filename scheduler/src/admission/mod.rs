@@ -5,6 +5,7 @@
 //! fails, and the webhook's `failurePolicy` decides, which is `Fail` only in namespaces with burst workloads.
 
 mod lookups;
+mod marking;
 mod pods;
 mod provider;
 pub mod review;
@@ -16,5 +17,29 @@ pub use workloads::workload;
 
 use std::time::Duration;
 
+use cluster::Snapshot;
+
+use crate::app::{App, Settings};
+
 /// Time for all look-ups of one review; the webhook's timeout is 2 s.
 pub const DEADLINE: Duration = Duration::from_millis(1500);
+
+/// What a review is judged by.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// The picture of the cluster.
+    pub snapshot: &'a Snapshot,
+    /// Whether the picture may be believed; if not, why.
+    pub fresh: Result<(), String>,
+    /// Settings.
+    pub settings: &'a Settings,
+    /// What has to be asked of the API server.
+    pub lookups: &'a Lookups,
+}
+
+impl<'a> Around<'a> {
+    /// As of now.
+    pub fn of(app: &'a App, snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, fresh: app.fresh(), settings: &app.settings, lookups: &app.lookups }
+    }
+}

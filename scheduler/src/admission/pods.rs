@@ -1,45 +1,83 @@
 //! `/admission/pods`: a pod on its way in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::Snapshot;
-use policies::admission::{Settings, admit_pod};
+use cluster::policy_objects::PolicyObjects;
+use policies::admission::{Governance, Settings, admit_pod};
+use policies::burst_policy::{PolicyKind, PolicyObject, best};
+use policies::keys;
 use policies::pod::{FactsError, OwnerRef, PodFacts};
 use policies::policy::Policy;
 use policies::resolve::labels::{self, Scope};
-use policies::resolve::{Owner, Resolved, Voices, resolve};
+use policies::resolve::{Owner, Resolved, Voices, resolve_with};
 
 use super::review::{Request, Verdict};
-use super::{LookupError, Lookups, provider};
-use crate::app;
+use super::{Around, LookupError, provider};
 
 /// Judges a pod. Marks its namespace when it may burst and the review is no dry run.
 ///
 /// # Errors
-/// [`LookupError`] when owners or namespace could not be read in time: no verdict.
-pub async fn pod(
-    request: &Request,
-    snapshot: &Snapshot,
-    settings: &app::Settings,
-    lookups: &Lookups,
-) -> Result<Verdict, LookupError> {
+/// [`LookupError`] when owners or namespace could not be read in time, or what is known of the cluster is too old to
+/// judge a pod that may burst: no verdict.
+pub async fn pod(request: &Request, around: &Around<'_>) -> Result<Verdict, LookupError> {
     let is_new_pod = request.kind.kind == "Pod" && request.operation == "CREATE";
-    if !is_new_pod || settings.exempt.contains(&request.namespace) {
+    if !is_new_pod || around.settings.exempt.contains(&request.namespace) {
         return Ok(Verdict::untouched());
     }
     let facts = match facts(request) {
         Ok(facts) => facts,
         Err(error) => return Ok(Verdict::Denied(format!("{}: {error}", title(request)))),
     };
-    let owners = owners(&facts, lookups).await?;
-    let namespace = lookups.namespace_labels(&facts.namespace).await?;
-    let verdict = judge(request, &facts, &owners, &namespace, snapshot, settings);
-    if let Ok((Verdict::Allowed(_), Policy::Auto | Policy::LocalPrefer | Policy::Enforce)) = &verdict
-        && !request.is_dry_run()
-    {
-        lookups.mark(&facts.namespace);
+    let (title, objects) = (facts.title(), around.lookups.policies());
+    let owned = wanted_owner(&facts, &objects.snapshot()).map(reference);
+    let (owners, namespace) = around.lookups.surroundings(&title, &facts.namespace, owned.as_ref()).await?;
+    let snapshot = objects.snapshot();
+    let owners: Vec<_> =
+        owners.iter().map(|o| Owner { kind: &o.kind, name: &o.name, labels: &o.labels }).collect();
+    let object = best(&snapshot, &facts, &owners, &namespace);
+    let resolved = match policy(&facts, &owners, object, &namespace, around) {
+        Ok(resolved) => resolved,
+        Err(refusal) => return Ok(Verdict::Denied(refusal)),
+    };
+    let may_burst = resolved.policy != Policy::Off;
+    if let Some(missing) = missing(&title, may_burst, is_active(&namespace), around) {
+        return Err(missing);
     }
-    Ok(verdict.map_or_else(Verdict::Denied, |(verdict, _)| verdict))
+    if may_burst && let Some(reason) = unreadable(objects, &facts.namespace) {
+        return Ok(Verdict::Denied(format!("{title}: {reason}")));
+    }
+    let verdict = judge(request, &facts, &resolved, object, around);
+    if may_burst && matches!(verdict, Verdict::Allowed(_)) && !request.is_dry_run() {
+        around.lookups.mark(&facts.namespace);
+    }
+    Ok(verdict)
+}
+
+/// What must be known before a verdict. Pods that cannot burst wait for nothing, except that in a marked namespace an
+/// object which is not read yet may say that they can.
+fn missing(title: &str, may_burst: bool, active: bool, around: &Around<'_>) -> Option<LookupError> {
+    let object = || title.to_owned();
+    if (may_burst || active) && !around.lookups.policies().synced() {
+        return Some(LookupError::Objects { object: object() });
+    }
+    let reason = around.fresh.as_ref().err().filter(|_| may_burst)?;
+    Some(LookupError::Stale { object: object(), reason: reason.clone() })
+}
+
+fn is_active(namespace: &BTreeMap<String, String>) -> bool {
+    namespace.get(keys::NAMESPACE_ACTIVE).is_some_and(|value| value == "true")
+}
+
+/// An object that cannot be read may hold a limit for the pod: nothing bursts past it.
+fn unreadable(objects: &PolicyObjects, namespace: &str) -> Option<String> {
+    let broken = objects.broken();
+    let concerns =
+        broken.iter().find(|b| b.kind == PolicyKind::ClusterBurstPolicy || b.namespace == namespace)?;
+    Some(format!(
+        "{} cannot be read ({}) and may limit it; correct or delete the object",
+        concerns.key, concerns.error
+    ))
 }
 
 /// The pod's facts, with the namespace of the request where the pod has none yet.
@@ -55,13 +93,14 @@ fn title(request: &Request) -> String {
     format!("pod {}/{name}", request.namespace)
 }
 
-/// The owners, unless the pod's own labels decide already.
-async fn owners(facts: &PodFacts, lookups: &Lookups) -> Result<Vec<cluster::Owner>, LookupError> {
+/// Whose chain of owners has to be read: the pod's own labels decide without it, unless an object selects by owner.
+fn wanted_owner<'p>(facts: &'p PodFacts, objects: &[PolicyObject]) -> Option<&'p OwnerRef> {
     let own = labels::read(Scope::Pod, &facts.title(), &facts.labels);
-    match (own, facts.controller()) {
-        (Ok(None), Some(controller)) => lookups.owners(&facts.namespace, &reference(controller)).await,
-        _ => Ok(Vec::new()),
-    }
+    let by_owner = objects.iter().any(|o| {
+        o.spec.selector.owner.is_some()
+            && (o.kind == PolicyKind::ClusterBurstPolicy || o.namespace == facts.namespace)
+    });
+    facts.controller().filter(|_| by_owner || matches!(own, Ok(None)))
 }
 
 fn reference(owner: &OwnerRef) -> cluster::slim::OwnerRef {
@@ -76,36 +115,44 @@ fn reference(owner: &OwnerRef) -> cluster::slim::OwnerRef {
 fn judge(
     request: &Request,
     facts: &PodFacts,
-    owners: &[cluster::Owner],
-    namespace: &BTreeMap<String, String>,
-    snapshot: &Snapshot,
-    settings: &app::Settings,
-) -> Result<(Verdict, Policy), String> {
-    let resolved = policy(facts, owners, namespace, snapshot, settings.default_policy)?;
+    resolved: &Resolved,
+    object: Option<&PolicyObject>,
+    around: &Around<'_>,
+) -> Verdict {
+    let snapshot = around.snapshot;
     let wishes = Settings {
-        marker: settings.marker,
-        cpu_required: provider::only_cci(snapshot),
+        marker: around.settings.marker,
+        cpu_required: provider::only_cci(snapshot, resolved.provider, facts),
         default_request: None,
+        virtual_labels: virtual_labels(snapshot),
     };
     let unsupported = match resolved.policy {
         Policy::Off => Vec::new(),
-        _ => provider::unsupported(snapshot, resolved.provider, &request.object),
+        _ => provider::unsupported(snapshot, resolved.provider, facts, &request.object),
     };
-    let admission =
-        admit_pod(&request.object, facts, &resolved, &unsupported, &wishes).map_err(|e| e.to_string())?;
-    Ok((Verdict::Allowed(admission), resolved.policy))
+    let governance = object.map(Governance::of);
+    match admit_pod(&request.object, facts, resolved, governance.as_ref(), &unsupported, &wishes) {
+        Ok(admission) => Verdict::Allowed(admission),
+        Err(refusal) => Verdict::Denied(refusal.to_string()),
+    }
+}
+
+/// Label keys of the virtual nodes, if there is one.
+fn virtual_labels(snapshot: &Snapshot) -> Option<BTreeSet<String>> {
+    let mut nodes = snapshot.virtual_nodes().peekable();
+    nodes.peek()?;
+    Some(nodes.flat_map(|node| node.labels.keys().cloned()).collect())
 }
 
 fn policy(
     facts: &PodFacts,
-    owners: &[cluster::Owner],
+    owners: &[Owner<'_>],
+    object: Option<&PolicyObject>,
     namespace: &BTreeMap<String, String>,
-    snapshot: &Snapshot,
-    default: Policy,
+    around: &Around<'_>,
 ) -> Result<Resolved, String> {
-    let owners: Vec<_> =
-        owners.iter().map(|o| Owner { kind: &o.kind, name: &o.name, labels: &o.labels }).collect();
-    let class_of = |name: &str| snapshot.by_name(name).map(|node| node.class);
-    let voices = Voices { pod: facts, owners: &owners, namespace, default, class_of: &class_of };
-    resolve(&voices).map_err(|e| e.to_string())
+    let class_of = |name: &str| around.snapshot.by_name(name).map(|node| node.class);
+    let default = around.settings.default_policy;
+    let voices = Voices { pod: facts, owners, namespace, default, class_of: &class_of };
+    resolve_with(&voices, object).map_err(|e| e.to_string())
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use cluster::Snapshot;
 use policies::admission::admit_workload;
 use policies::pod::PodFacts;
 use policies::policy::Policy;
@@ -11,37 +10,44 @@ use policies::resolve::{Owner, Voices, resolve};
 use serde_json::Value;
 
 use super::review::{Request, Verdict};
-use super::{LookupError, Lookups, provider};
-use crate::app;
+use super::{Around, LookupError, provider};
 
 /// Judges a workload. Marks its namespace when its pods may burst and the review is no dry run.
 ///
-/// # Errors
-/// [`LookupError`] when the namespace could not be read in time: no verdict.
-pub async fn workload(
-    request: &Request,
-    snapshot: &Snapshot,
-    settings: &app::Settings,
-    lookups: &Lookups,
-) -> Result<Verdict, LookupError> {
+/// A picture that is old refuses nothing here, because nothing is written: the pods themselves wait for a fresh one.
+pub async fn workload(request: &Request, around: &Around<'_>) -> Verdict {
     let written = matches!(request.operation.as_str(), "CREATE" | "UPDATE");
-    if !written || settings.exempt.contains(&request.namespace) {
-        return Ok(Verdict::untouched());
+    if !written || around.settings.exempt.contains(&request.namespace) {
+        return Verdict::untouched();
     }
     let template = template(&request.object);
-    let unsupported = template.map(|t| provider::unsupported(snapshot, None, t)).unwrap_or_default();
+    let pod = template.and_then(|t| PodFacts::from_value(t).ok());
+    let unsupported = match (&pod, template, &around.fresh) {
+        (Some(pod), Some(template), Ok(())) => provider::unsupported(around.snapshot, None, pod, template),
+        _ => Vec::new(),
+    };
     let old = Some(&request.old_object).filter(|old| !old.is_null());
     let admission = match admit_workload(&request.object, old, &unsupported) {
         Ok(admission) => admission,
-        Err(refusal) => return Ok(Verdict::Denied(refusal.to_string())),
+        Err(refusal) => return Verdict::Denied(refusal.to_string()),
     };
     if !request.is_dry_run() {
-        let namespace = lookups.namespace_labels(&request.namespace).await?;
-        if may_burst(&request.object, template, &namespace, settings.default_policy) {
-            lookups.mark(&request.namespace);
-        }
+        mark(request, pod.as_ref(), around).await;
     }
-    Ok(Verdict::Allowed(admission))
+    Verdict::Allowed(admission)
+}
+
+/// Marks the namespace of a workload whose pods may burst. A look-up that fails refuses nothing: what the workload
+/// itself says still marks, and its pods are admitted with a look-up of their own.
+async fn mark(request: &Request, pod: Option<&PodFacts>, around: &Around<'_>) {
+    let namespace = around.lookups.namespace_labels(&request.namespace).await.unwrap_or_else(|error| {
+        let reason = LookupError::to_string(&error);
+        tracing::warn!(namespace = request.namespace, reason, "marked by what the workload itself says only");
+        BTreeMap::new()
+    });
+    if may_burst(&request.object, pod, &namespace, around.settings.default_policy) {
+        around.lookups.mark(&request.namespace);
+    }
 }
 
 /// The pod template of a known workload.
@@ -57,16 +63,16 @@ fn template(object: &Value) -> Option<&Value> {
 /// Whether pods of this workload get a policy other than off, as far as can be told before they exist.
 fn may_burst(
     object: &Value,
-    template: Option<&Value>,
+    pod: Option<&PodFacts>,
     namespace: &BTreeMap<String, String>,
     default: Policy,
 ) -> bool {
-    let Some(Ok(pod)) = template.map(PodFacts::from_value) else { return false };
+    let Some(pod) = pod else { return false };
     let text = |place: &str| object.pointer(place).and_then(Value::as_str).unwrap_or_default();
     let (kind, name) = (text("/kind"), text("/metadata/name"));
     let labels = object.pointer("/metadata/labels").cloned().unwrap_or_default();
     let labels: BTreeMap<String, String> = serde_json::from_value(labels).unwrap_or_default();
     let owner = Owner { kind, name, labels: &labels };
-    let voices = Voices { pod: &pod, owners: &[owner], namespace, default, class_of: &|_| None };
+    let voices = Voices { pod, owners: &[owner], namespace, default, class_of: &|_| None };
     kind != "DaemonSet" && resolve(&voices).is_ok_and(|resolved| resolved.policy != Policy::Off)
 }

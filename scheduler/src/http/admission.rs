@@ -5,9 +5,9 @@ use std::time::Instant;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::body;
+use super::body::{self, BodyError};
 use crate::admission::review::{self, Request, Verdict};
-use crate::admission::{LookupError, pod, workload};
+use crate::admission::{Around, LookupError, pod, workload};
 use crate::app::App;
 use crate::metrics::Metric;
 
@@ -58,7 +58,10 @@ type Failure = (actix_web::HttpResponseBuilder, String);
 
 async fn review(app: &App, hook: Hook, payload: Payload) -> Result<(&'static str, Vec<u8>), Failure> {
     let bad = |reason: String| (HttpResponse::BadRequest(), reason);
-    let body = body::read(payload, None, LIMIT).await.map_err(|e| bad(e.to_string()))?;
+    let body = body::read(payload, None, LIMIT, &app.intake).await.map_err(|e| match e {
+        BodyError::NoRoom { .. } => (HttpResponse::ServiceUnavailable(), e.to_string()),
+        _ => bad(e.to_string()),
+    })?;
     let request = review::parse(&body).map_err(|e| bad(e.to_string()))?;
     let verdict =
         judge(app, hook, &request).await.map_err(|e| (HttpResponse::ServiceUnavailable(), e.to_string()))?;
@@ -68,9 +71,10 @@ async fn review(app: &App, hook: Hook, payload: Payload) -> Result<(&'static str
 }
 
 async fn judge(app: &App, hook: Hook, request: &Request) -> Result<Verdict, LookupError> {
-    let (snapshot, lookups) = (app.cluster.snapshot(), &app.lookups);
+    let snapshot = app.cluster.snapshot();
+    let around = Around::of(app, &snapshot);
     match hook {
-        Hook::Pods => pod(request, &snapshot, &app.settings, lookups).await,
-        Hook::Workloads => workload(request, &snapshot, &app.settings, lookups).await,
+        Hook::Pods => pod(request, &around).await,
+        Hook::Workloads => Ok(workload(request, &around).await),
     }
 }

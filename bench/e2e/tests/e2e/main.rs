@@ -9,10 +9,12 @@ use lab::CloudRuntime;
 
 mod cloud_answers;
 mod deletion;
+mod governed;
 mod outage;
 mod placement;
 mod policies;
 mod refusal;
+mod topology;
 mod verify;
 
 const CASES: &[(&str, Case)] = cases![
@@ -38,6 +40,13 @@ const CASES: &[(&str, Case)] = cases![
     policies::definitions_are_accepted_and_explained,
     policies::contradictions_are_refused,
     policies::columns_show_use,
+    governed::label_on_the_pod_opens_nothing,
+    governed::what_the_in_process_policy_opened_is_taken_back,
+    governed::webhook_down_lets_nobody_past_the_limit,
+    governed::local_prefer_that_preempts_asks_the_extender,
+    topology::ten_spread_replicas_on_one_virtual_node,
+    topology::the_constraint_is_named,
+    topology::zones_of_virtual_nodes_are_spread_over,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];
 

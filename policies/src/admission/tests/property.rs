@@ -30,6 +30,13 @@ fn any_label() -> impl Strategy<Value = Option<(&'static str, &'static str)>> {
     prop::option::of((key, value))
 }
 
+fn any_spread() -> impl Strategy<Value = Value> {
+    let key = prop::sample::select(vec!["kubernetes.io/hostname", "zone"]);
+    let answer = prop::sample::select(vec!["DoNotSchedule", "ScheduleAnyway"]);
+    (key, answer)
+        .prop_map(|(key, answer)| json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": answer}))
+}
+
 prop_compose! {
     fn any_case()(
         label in any_label(),
@@ -44,11 +51,15 @@ prop_compose! {
         default in prop::sample::select(Policy::ALL.to_vec()),
         unsupported in prop::bool::weighted(0.2),
         (marker, cpu_required, default_request) in any::<(bool, bool, bool)>(),
+        governance in prop::option::of(any::<(bool, bool, bool)>()),
+        spread in prop::collection::vec(any_spread(), 0..3),
+        virtual_labels in prop::sample::select(vec![None, Some("type"), Some("kubernetes.io/hostname")]),
     ) -> (World, Value) {
         let mut spec = terms.map_or_else(|| json!({}), |terms| with_terms(json!(terms)));
         spec["tolerations"] = json!(tolerations);
         if let Some(value) = selector { spec["nodeSelector"] = json!({"type": value}); }
         if let Some(name) = node { spec["nodeName"] = json!(name); }
+        if !spread.is_empty() { spec["topologySpreadConstraints"] = json!(spread); }
         let mut pod = pod(label, spec);
         if !requests { pod["spec"]["containers"][0] = json!({"name": "c"}); }
         let mut namespace: Labels = namespace.map(|(k, v)| labels(&[(k, v)])).unwrap_or_default();
@@ -57,6 +68,9 @@ prop_compose! {
             deployment: owner.map(|(k, v)| labels(&[(k, v)])).unwrap_or_default(),
             namespace,
             default,
+            governance: governance.map(|(holds_back, gates, rewrites_topology)| Governance {
+                policy: "BurstPolicy/shop/web".into(), holds_back, gates, rewrites_topology,
+            }),
             unsupported: if unsupported {
                 vec![Unsupported { field: "spec.hostPID".into(), sentence: "no".into() }]
             } else { vec![] },
@@ -64,6 +78,7 @@ prop_compose! {
                 marker,
                 cpu_required,
                 default_request: default_request.then(|| DefaultRequest { cpu: "1".into(), memory: "1Gi".into() }),
+                virtual_labels: virtual_labels.map(|key| [key.to_owned()].into()),
             },
         };
         (world, pod)
@@ -74,7 +89,8 @@ prop_compose! {
 fn keeps(inside: &Value, outside: &Value) -> bool {
     match (inside, outside) {
         (Value::Object(new), Value::Object(old)) => {
-            old.iter().all(|(k, v)| k == "annotations" || new.get(k).is_some_and(|n| keeps(n, v)))
+            let rewritten = |k: &str| k == "annotations" || k == "topologySpreadConstraints";
+            old.iter().all(|(k, v)| rewritten(k) || new.get(k).is_some_and(|n| keeps(n, v)))
         }
         (Value::Array(new), Value::Array(old)) => {
             old.len() <= new.len() && old.iter().zip(new).all(|(o, n)| keeps(n, o))
@@ -133,6 +149,16 @@ proptest! {
             return Ok(());
         }
         let facts = PodFacts::from_value(&before).unwrap();
+        let rewrites = world.governance.as_ref().is_some_and(|g| g.rewrites_topology);
+        if !rewrites {
+            let spread = "topologySpreadConstraints";
+            prop_assert_eq!(&after["spec"][spread], &before["spec"][spread], "rewritten only where asked");
+        }
+        let held_back = after["metadata"]["labels"]["burst.io/governed"] == "true";
+        if held_back {
+            let gated = after["spec"]["schedulingGates"].is_array();
+            prop_assert!(gated || !can_land(&after, NodeClass::Virtual), "no way in before the grant: {after}");
+        }
         match resolved(&world, &facts).unwrap().policy {
             Policy::Off => prop_assert!(!can_land(&after, NodeClass::Virtual), "off: {after}"),
             Policy::Enforce => prop_assert!(!can_land(&after, NodeClass::Real), "enforce: {after}"),

@@ -1,0 +1,98 @@
+//! What a policy object asks of admission: which pods it holds back until the leader grants, and how.
+//!
+//! A pod that is held back has no provider toleration of burst's, so no virtual node takes it, and it stays an ordinary
+//! pending pod that autoscalers see. A gate is added only where the toleration is not enough: where the node affinity has
+//! to be written before the pod is scheduled, or where the pod tolerates the provider taint by itself.
+
+use serde_json::{Value, json};
+
+use super::{patch::Draft, tolerations};
+use crate::{
+    burst_policy::{BurstPolicySpec, Limit, PolicyObject, Side},
+    keys,
+    pod::PodFacts,
+    resolve::implicit,
+};
+
+/// What the policy object that speaks for a pod asks of admission.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Governance {
+    /// The object: `BurstPolicy/shop/web`, `ClusterBurstPolicy/all`.
+    pub policy: String,
+    /// The way into the cloud is limited, delayed or ordered: the toleration is withheld until the leader grants.
+    pub holds_back: bool,
+    /// Nor may a pod be put on a real node before the leader has decided: it gets the scheduling gate.
+    pub gates: bool,
+    /// Spread constraints and anti-affinity are rewritten so that a virtual node does not count as one host.
+    pub rewrites_topology: bool,
+}
+
+impl Governance {
+    /// What this object asks.
+    pub fn of(object: &PolicyObject) -> Self {
+        Self {
+            policy: object.key.clone(),
+            holds_back: object.spec.holds_back(),
+            gates: object.spec.gates(),
+            rewrites_topology: object.spec.rewrite_topology,
+        }
+    }
+}
+
+impl BurstPolicySpec {
+    /// Whether pods need a grant before they may burst: something limits, delays or orders their way.
+    pub fn holds_back(&self) -> bool {
+        let Self { max, tiers, budget, wait, preempt_before_burst, gang, .. } = self;
+        let waits = [wait.before_burst_seconds, wait.autoscaler_seconds];
+        max.cloud != Limit::default()
+            || max.local != Limit::default()
+            || !tiers.is_empty()
+            || budget.is_some()
+            || waits.iter().any(Option::is_some)
+            || *preempt_before_burst
+            || gang.is_some()
+    }
+
+    /// Whether pods need a decision before they are scheduled at all: ceilings on real nodes and gangs are kept by node
+    /// affinity, which only a gated pod can still get.
+    pub fn gates(&self) -> bool {
+        let local = |side: Side, max: &Limit| side == Side::Local && *max != Limit::default();
+        self.gang.is_some()
+            || local(Side::Local, &self.max.local)
+            || self.tiers.iter().any(|tier| local(tier.side, &tier.max))
+    }
+}
+
+/// Withholds the provider toleration. What the in-process policy wrote earlier in the same admission is taken back; who
+/// tolerates the taint by itself keeps what it wrote and is gated instead.
+pub(super) fn hold_back(draft: &mut Draft, pod: &PodFacts, gates: bool) {
+    let own = tolerations::take_back(draft, pod);
+    if gates || implicit::gets_in(&own) {
+        gate(draft, pod);
+    }
+}
+
+fn gate(draft: &mut Draft, pod: &PodFacts) {
+    if !pod.scheduling_gates.iter().any(|name| name == keys::GATE) {
+        draft.push(&["spec", "schedulingGates"], json!({ "name": keys::GATE }));
+    }
+}
+
+/// Names the object on the pod, and marks the pod as one that waits for grants. Marks that are not true are taken off:
+/// the leader and the bridge go by them.
+pub(super) fn record(draft: &mut Draft, governance: Option<&Governance>, held_back: bool) {
+    let (annotation, label) =
+        (["metadata", "annotations", keys::BURST_POLICY], ["metadata", "labels", keys::GOVERNED]);
+    match governance {
+        Some(governance) => draft.set(&annotation, Value::from(governance.policy.as_str())),
+        None => draft.remove(&annotation),
+    }
+    if held_back {
+        draft.set(&label, Value::from(GOVERNED));
+    } else {
+        draft.remove(&label);
+    }
+}
+
+/// The value of the label [`keys::GOVERNED`].
+const GOVERNED: &str = "true";
