@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::explain::Explain;
+use crate::status::Status;
+
 /// Asks burst, and about burst.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl burst", bin_name = "kubectl burst", version)]
@@ -30,6 +33,13 @@ pub(crate) enum Command {
     /// Exit code 0: every field of the specs was taken over. 1: some were refused, or the result contradicts itself.
     /// 2: the file could not be read.
     Import(Import),
+    /// Says why a pod is where it is, or waits, and the smallest changes that would decide otherwise
+    ///
+    /// Reads the API server alone and decides again as of now, with the engine of burst-scheduler; works while
+    /// burst-scheduler is down.
+    Explain(Explain),
+    /// Shows capacity and use, tiers, budgets, stock-outs, pods held back, versions and the leader on one screen
+    Status(Status),
     /// Prints the version
     Version,
 }
@@ -77,5 +87,9 @@ mod tests {
         let parsed = Args::try_parse_from(["kubectl-burst", "verify", "f.yaml", "--live"]).unwrap();
         assert!(matches!(parsed.command, Command::Verify(v) if v.live && v.extender_gap == 10));
         assert!(Args::try_parse_from(["kubectl-burst", "verify"]).is_err());
+        let parsed =
+            Args::try_parse_from(["kubectl-burst", "explain", "deploy/web", "-n", "shop", "-o", "json"]);
+        assert!(matches!(parsed.unwrap().command, Command::Explain(e) if e.what == "deploy/web"));
+        assert!(Args::try_parse_from(["kubectl-burst", "status", "--context", "a"]).is_ok());
     }
 }

@@ -2,10 +2,17 @@
 //!
 //! Exit codes: 0 the answer is yes, 1 the answer is no, 2 the question could not be answered.
 
+mod api;
 mod args;
+mod explain;
 mod import;
 mod live;
+mod paper;
+mod reading;
 mod report;
+mod status;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 use std::io::Write;
@@ -38,6 +45,8 @@ async fn answer(command: Command) -> Result<(String, bool)> {
     match command {
         Command::Import(args) => import::run(&args),
         Command::Verify(args) => verify::run(&args).await,
+        Command::Explain(args) => explain::run(&args).await,
+        Command::Status(args) => status::run(&args).await,
         Command::Version => Ok((format!("kubectl-burst {}\n", env!("CARGO_PKG_VERSION")), true)),
     }
 }

@@ -132,7 +132,7 @@ fn the_two_programs_do_not_know_each_other() {
     graph.never(
         "cli",
         &["scheduler", "provider-bridge", "actix-web", "reqwest"],
-        "the plugin needs policies only",
+        "the plugin needs policies and cluster only",
     );
 }
 

@@ -42,6 +42,10 @@ pub enum Reason {
     UnsupportedField,
     /// The provider needs a CPU request and the pod has none.
     NoCpuRequest,
+    /// The cloud has no room for the pod's size in the node's zone.
+    SoldOut,
+    /// The policy object that governs the pod has not granted it this node.
+    NotGranted,
     /// The node is not in the snapshot.
     UnknownNode,
     /// The snapshot is not synced or too old to decide on.
@@ -50,7 +54,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order in which a node is judged.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::NotReady,
         Self::Cordoned,
         Self::UntoleratedTaint,
@@ -68,6 +72,8 @@ impl Reason {
         Self::ShapeTooLarge,
         Self::UnsupportedField,
         Self::NoCpuRequest,
+        Self::SoldOut,
+        Self::NotGranted,
         Self::UnknownNode,
         Self::StaleCache,
     ];
@@ -125,6 +131,16 @@ impl Reason {
                 "NoCpuRequest",
                 "in need of a cpu request",
                 "burst: the provider needs one container with a cpu request",
+            ),
+            Self::SoldOut => (
+                "SoldOut",
+                "sold out of this size",
+                "burst: the cloud has sold out this size in the node's zone",
+            ),
+            Self::NotGranted => (
+                "NotGranted",
+                "held back by the policy object",
+                "burst: the policy object has not granted the pod this node",
             ),
             Self::UnknownNode => ("UnknownNode", "not known yet", "burst: the node is not in the cache yet"),
             Self::StaleCache => {

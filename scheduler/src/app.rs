@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::decisions::Ring;
 use crate::http::Intake;
 use crate::metrics::Metrics;
+use crate::page::Overview;
 
 /// Settings that requests look at.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub struct App {
     pub decisions: Arc<Ring>,
     /// Room for request bodies.
     pub intake: Arc<Intake>,
+    /// What the page tells of policies, money and stock.
+    pub overview: Arc<Overview>,
     draining: AtomicBool,
     /// The sum over the real nodes, of the snapshot with this generation.
     load: ArcSwap<(u64, LocalLoad)>,
@@ -79,8 +82,9 @@ impl App {
     ) -> Self {
         let load = ArcSwap::from_pointee((u64::MAX, LocalLoad::default()));
         let intake = Arc::new(Intake::new(settings.body_timeout, settings.body_budget));
+        let overview = Arc::new(Overview::default());
         let draining = AtomicBool::new(false);
-        Self { cluster, lookups, settings, metrics, decisions, intake, draining, load }
+        Self { cluster, lookups, settings, metrics, decisions, intake, overview, draining, load }
     }
 
     /// The picture of the cluster for one request, with the sum over its real nodes: summed once per picture, for

@@ -70,6 +70,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         Observer { cluster: cluster.clone(), decisions: decisions.clone(), metrics: metrics.clone(), events };
     observer.start(client, &tasks, &tracker);
     let app = Arc::new(App::new(cluster, lookups, Settings::from(&config), metrics.clone(), decisions));
+    tracker.spawn(app.overview.clone().run(access.client()?, tasks.clone()));
     tracker.spawn(upkeep(metrics.clone(), tasks.clone()));
     if let Some(certificate) = &certificate {
         tracker.spawn(certificate.clone().follow(tasks.clone(), move |result| reloaded(&metrics, result)));

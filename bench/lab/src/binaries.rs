@@ -226,6 +226,6 @@ async fn is_static(path: &Path) -> bool {
 }
 
 #[expect(clippy::print_stderr, reason = "a person waits for this and must know why")]
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     eprintln!("{text}");
 }

@@ -5,6 +5,7 @@
 //! kube-controller-manager and kwok. The pid namespace makes sure that no process survives the program, however it ends.
 
 mod binaries;
+mod browser;
 mod ca;
 mod control_plane;
 mod enter;
@@ -17,6 +18,7 @@ mod wait;
 mod workload;
 
 pub use binaries::{Tools, built_binary, ensure_tools, repository_root};
+pub use browser::ensure_chromium;
 pub use ca::{Authority, Issued};
 pub use control_plane::{Lab, LabOptions, SchedulerChoice};
 pub use enter::{Entry, enter, shutdown_requested};

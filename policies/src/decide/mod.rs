@@ -4,9 +4,11 @@
 //! [`preempt`](filter::preempt) and [`score_virtual`](score::score_virtual) are the same rules in the pieces that
 //! the scheduler asks for. No side effects, no clock: asked twice, the answer is the same.
 
+pub mod case;
 pub mod counterfactual;
 pub mod feasible;
 pub mod filter;
+pub mod provider;
 pub mod score;
 pub mod sentence;
 #[cfg(test)]

@@ -190,7 +190,7 @@ fn everything_else_is_read() {
 #[test]
 fn the_workload_is_named_from_the_pod_alone() {
     let check = |kind: &str, name: &str, hash: Option<&str>, wanted: Option<&str>| {
-        let labels = hash.map_or(json!({}), |hash| json!({"pod-template-hash": hash}));
+        let labels = hash.map_or_else(|| json!({}), |hash| json!({"pod-template-hash": hash}));
         let owner = json!([{"kind": kind, "name": name, "uid": "1", "controller": !kind.is_empty()}]);
         let pod = json!({"metadata": {"labels": labels, "ownerReferences": owner}});
         assert_eq!(facts(&pod).workload().as_deref(), wanted, "{kind} {name} {hash:?}");

@@ -65,9 +65,54 @@ function podRow(pod) {
     number(cores(pod.requests.cpuMilli)), number(gib(pod.requests.memoryBytes)), pod.sentence || pod.reason || "–"];
 }
 
+const time = (at) => (at ? make("time", { datetime: at }, new Date(at).toLocaleTimeString()) : "–");
+const share = (permille) => `${Math.round(permille / 10)} %`;
+
+// A bar with its numbers beside it: full or overfull is told in words too, not by colour alone.
+function gauge(label, text, permille, mark) {
+  const full = permille >= 1000;
+  const meter = make("meter", { min: 0, max: 1000, value: Math.min(permille, 1000), "aria-label": `${label}: ${text}`, class: full ? "full" : null });
+  const what = make("div", { class: "what" }, make("span", {}, label), make("span", {}, `${text} (${share(permille)})${full ? " full" : ""}`));
+  return make("div", { class: "row" }, what, meter, mark ? make("div", { class: "note" }, mark) : null);
+}
+
+const PER = { hour: "this hour", day: "today", month: "this month" };
+
+function objectCard(p) {
+  const pods = `${plain(p.pods.local)} local, ${plain(p.pods.cloud)} cloud, ${plain(p.pods.waiting)} waiting`;
+  const tiers = p.tiers.map((t) => gauge(`${t.name}, ${t.what}`, `${t.used} of ${t.max}`, t.permille));
+  const money = p.budgets.map((b) => gauge(`Money ${PER[b.window] || b.window}${b.namespace ? `, ${b.namespace}` : ""}`,
+    `${b.spent} of ${b.max} ${b.currency}`, b.spentPermille, `${b.projected} ${b.currency} projected at the end of the window (${share(b.projectedPermille)})`));
+  const none = tiers.length + money.length === 0 ? make("div", { class: "note" }, "no ceiling and no budget") : null;
+  const problems = p.problems.map((text) => make("div", { class: "bad" }, `Not valid: ${text}`));
+  return make("article", { class: "card policy" }, make("h3", {}, p.key), make("div", { class: "note" }, pods), ...problems, ...tiers, ...money, none);
+}
+
+const OUTCOME = { cloud: "virtual", local: "real", wait: "wait", granted: "virtual" };
+
 function decisionRow(d) {
-  return [make("time", { datetime: d.time }, new Date(d.time).toLocaleTimeString()), `${d.namespace}/${d.name}`, d.policy,
-    [kind(d.outcome === "cloud" ? "virtual" : "real", d.provider), ` ${d.node}`], d.sentence];
+  const more = [
+    d.limits.length ? `At the limit: ${d.limits.join("; ")}` : null,
+    d.cost ? `Costs ${d.cost} in the cloud` : null,
+    ...d.alternatives.filter((text) => !d.sentence.includes(text)).map((text) => `It ${text}`),
+  ].filter(Boolean);
+  const tag = make("span", { class: `kind ${OUTCOME[d.outcome] || "wait"}` }, d.provider ? `${d.outcome} · ${d.provider}` : d.outcome);
+  const where = [d.node, d.tier ? `tier ${d.tier}` : null].filter(Boolean).join(", ");
+  const policy = d.policyObject ? `${d.policy}, ${d.policyObject}` : d.policy;
+  return [time(d.time), `${d.namespace}/${d.name}`, policy, [tag, ` ${where}`],
+    [d.sentence, ...(more.length ? [make("ul", { class: "otherwise" }, ...more.map((text) => make("li", {}, text)))] : [])]];
+}
+
+function overview(o) {
+  $("objects").replaceChildren(...o.policies.map(objectCard));
+  const empty = o.at ? "No BurstPolicy and no ClusterBurstPolicy: nothing is limited, delayed or budgeted." : "Reading the policies…";
+  $("o-objects").textContent = o.error ? `Policies and stock are from ${o.at ? new Date(o.at).toLocaleTimeString() : "never"}: ${o.error}` : o.policies.length ? "" : empty;
+  $("c-objects").textContent = o.policies.length ? plain(o.policies.length) : "";
+  fill("held", o.held.map((h) => [h.code, number(plain(h.pods)), h.text || "–"]), "No pod is held back.");
+  $("c-held").textContent = plain(o.held.reduce((sum, h) => sum + h.pods, 0));
+  const place = (s) => [[s.node, ...(s.provider ? [` (${s.provider})`] : [])], s.zone || "–", s.class, time(s.since), time(s.until), s.message || "–"];
+  fill("stock", o.stockOuts.map(place), "Nothing is sold out.");
+  $("c-stock").textContent = plain(o.stockOuts.length);
 }
 
 function show(data) {
@@ -76,6 +121,7 @@ function show(data) {
   $("pending").textContent = data.pendingPods > 0 ? `${plain(data.pendingPods)} pods wait for a node, with or without a policy.` : "";
   fill("pods", data.burstPods.map(podRow), "No burst pods: nothing runs in the cloud, nothing waits to go there.");
   fill("nodes", data.nodes.map(nodeRow), "No nodes are known.");
+  overview(data.overview);
   fill("decisions", data.decisions.map(decisionRow), "No decisions since the start of this process.");
   $("c-pods").textContent = `${plain(data.burstPods.length + data.burstPodsOmitted)}`;
   $("c-nodes").textContent = `${plain(data.nodes.length + data.nodesOmitted)}`;

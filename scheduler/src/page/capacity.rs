@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::decisions::Decision;
+use crate::page::Picture;
 
 const NODES: usize = 200;
 const PODS: usize = 300;
@@ -48,6 +49,8 @@ pub struct Capacity {
     pub burst_pods_omitted: usize,
     /// The newest 50 decisions, newest first.
     pub decisions: Vec<Decision>,
+    /// Tiers, budgets, held pods and stock-outs.
+    pub overview: Picture,
 }
 
 /// How fresh the numbers are.
@@ -194,6 +197,7 @@ pub fn capacity(app: &App, now: Timestamp) -> Capacity {
         burst_pods_omitted: snapshot.burst_pods().len().saturating_sub(burst_pods.len()),
         burst_pods,
         decisions: app.decisions.newest(|_| true, DECISIONS),
+        overview: Picture::clone(&app.overview.look()),
     }
 }
 

@@ -3,6 +3,9 @@
 //! Three embedded files, no build step and nothing from anywhere else; the page only shows what `/api/capacity` says.
 
 mod capacity;
+mod overview;
+
+pub use overview::{Overview, Picture};
 
 pub use capacity::{BurstPodRow, Cache, Capacity, Class, Classes, Node, PolicyRow, Use, capacity};
 

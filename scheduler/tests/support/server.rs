@@ -70,6 +70,7 @@ pub(crate) async fn start_set(
     }
     let app = App::new(cluster, lookups, settings, Arc::new(Metrics::new()), Arc::new(Ring::default()));
     let app = Arc::new(app);
+    tracker.spawn(app.overview.clone().run(api.client(), stop.clone()));
     let socket = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let listeners = Listeners { http: socket(), https: tls.map(|tls| (socket(), tls)) };
     let running = serve(&app, listeners, &Shutdown { drain_seconds: 0, grace_seconds: 5 }).expect("servers");

@@ -9,6 +9,7 @@ use lab::CloudRuntime;
 
 mod cloud_answers;
 mod deletion;
+mod explain;
 mod governed;
 mod outage;
 mod placement;
@@ -47,6 +48,9 @@ const CASES: &[(&str, Case)] = cases![
     topology::ten_spread_replicas_on_one_virtual_node,
     topology::the_constraint_is_named,
     topology::zones_of_virtual_nodes_are_spread_over,
+    explain::works_while_the_scheduler_is_down,
+    explain::what_it_says_is_true,
+    explain::a_held_pod_names_its_ceiling,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];
 

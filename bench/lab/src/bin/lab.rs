@@ -4,7 +4,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use lab::{Entry, Lab, LabOptions, SchedulerChoice, ensure_tools, enter, shutdown_requested};
+use lab::{
+    Entry, Lab, LabOptions, SchedulerChoice, ensure_chromium, ensure_tools, enter, shutdown_requested,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -19,6 +21,11 @@ async fn command() -> Result<ExitCode> {
         Some("build") => {
             let tools = ensure_tools().await?;
             println!("control plane: {}", tools.kube_apiserver().display());
+            // Only one test needs it, and says so: the demo must build without.
+            match ensure_chromium().await {
+                Ok(chromium) => println!("browser: {}", chromium.display()),
+                Err(error) => eprintln!("lab: {error:#}"),
+            }
             Ok(ExitCode::SUCCESS)
         }
         Some("run") => run().await,

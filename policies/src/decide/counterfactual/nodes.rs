@@ -23,7 +23,7 @@ pub(in crate::decide) fn search(
     judge: Judge<'_>,
     from: Class,
 ) -> Vec<Alternative> {
-    let mut nearest: BTreeMap<(Class, Vec<u8>), (u128, &NodeRow, Vec<Change>)> = BTreeMap::new();
+    let mut nearest: BTreeMap<(Class, Vec<u8>), Found<'_>> = BTreeMap::new();
     for NodeVerdict { node, obstacle } in verdicts {
         let Some(becomes) = becomes(from, node.class) else { continue };
         let Some(changes) = obstacle.and_then(|met| repairs(pod, node, met)) else { continue };
@@ -43,6 +43,9 @@ pub(in crate::decide) fn search(
     let checked = nearest.into_iter().filter(|(_, (_, node, changes))| fits(node, changes));
     ranked(checked.map(|((becomes, _), (_, _, changes))| Alternative::new(from, becomes, changes)).collect())
 }
+
+/// A node with the weight of its repairs, and these.
+type Found<'n> = (u128, &'n NodeRow, Vec<Change>);
 
 /// What the outcome becomes when a node of the class takes the pod.
 const fn becomes(from: Class, node: NodeClass) -> Option<Class> {
