@@ -10,8 +10,9 @@ use cluster::{Index, SlimNode, SlimPod, Snapshot};
 use policies::burst_policy::{BurstPolicyStatus, GROUP, PolicyKind, PolicyObject, VERSION, key};
 use policies::keys;
 use policies::ledger::{Bound, Claim, GangMember, Ledger, NodeReport, VirtualNode};
-use policies::node::{NodeClass, NodeRow};
+use policies::node::{NodeClass, NodeRow, TaintEffect};
 use policies::pod::PodFacts;
+use policies::selector::Toleration;
 use serde_json::Value;
 
 use crate::api::{Api, seconds, text};
@@ -52,6 +53,11 @@ impl Reading {
         let mut governed = Vec::new();
         api.each("/api/v1/pods", |pod| {
             if pod.pointer("/metadata/labels").and_then(|l| l.get(keys::GOVERNED)).is_some() {
+                if let Err(error) = PodFacts::from_value(&pod) {
+                    let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
+                    let what = "it is left out here, and counts as larger than any ceiling for the leader";
+                    problems.push(format!("pod {namespace}/{name}: {error}; {what}"));
+                }
                 governed.push(pod.clone());
             }
             match serde_json::from_value::<SlimPod>(pod) {
@@ -137,6 +143,7 @@ impl Reading {
             gang,
             gated: facts.scheduling_gates.iter().any(|gate| gate == keys::GATE),
             granted: facts.annotations.get(keys::GRANT).cloned(),
+            tolerated: tolerated(&facts),
             node: facts.node_name.as_deref().map(|name| self.bound(name, pod)),
             deleting: pod.pointer("/metadata/deletionTimestamp").is_some(),
             finished: matches!(text(pod, "/status/phase"), "Succeeded" | "Failed"),
@@ -171,6 +178,16 @@ impl Reading {
         };
         self.snapshot.virtual_nodes().map(node).collect()
     }
+}
+
+/// Values of the provider taint that the pod tolerates; empty means any. None while it tolerates none: then it has not
+/// been opened.
+fn tolerated(facts: &PodFacts) -> Option<Vec<String>> {
+    let opens = |t: &&Toleration| t.key == keys::TAINT_PROVIDER && t.has_effect(TaintEffect::NoSchedule);
+    let opened: Vec<&Toleration> = facts.tolerations.iter().filter(opens).collect();
+    let any = opened.iter().any(|t| t.operator == "Exists" || t.value.is_empty());
+    let values = || opened.iter().map(|t| t.value.clone()).collect();
+    (!opened.is_empty()).then(|| if any { Vec::new() } else { values() })
 }
 
 /// The zone of a node, by either label; empty if it has none.

@@ -160,7 +160,7 @@ fn screen(reading: &Reading, deployments: &[Value], leases: &[Value], now: i64) 
         stock_outs: stock_outs(reading, now),
         scheduler: program(deployments, "scheduler"),
         bridge,
-        leader: leases.iter().filter_map(|lease| leader(lease, now)).next(),
+        leader: leases.iter().filter_map(|lease| leader(lease, now)).min_by_key(|l| l.lease != LEASE),
         drivers: drivers(reading),
         problems: reading.problems.iter().cloned().chain(broken).collect(),
         policies: rows,
@@ -204,7 +204,10 @@ fn program(deployments: &[Value], word: &str) -> Program {
     }
 }
 
-/// The Lease of the one who grants: ours, and not a virtual node's heartbeat.
+/// Name of the leader's Lease unless configured otherwise.
+const LEASE: &str = "burst-leader";
+
+/// The Lease of the one who grants, whatever it was named; not some other Lease of the namespace.
 fn leader(lease: &Value, now: i64) -> Option<Leader> {
     let name = text(lease, "/metadata/name");
     let holder = text(lease, "/spec/holderIdentity");
@@ -359,7 +362,7 @@ mod tests {
             "metadata": {"name": "burst-scheduler"}, "spec": {"replicas": 2, "template": {"spec": {"containers": [
                 {"image": "registry:5000/burst-scheduler:0.1.0"}]}}}, "status": {"readyReplicas": 1}});
         let lease = json!({
-            "metadata": {"name": "burst-scheduler"},
+            "metadata": {"name": "burst-leader"},
             "spec": {"holderIdentity": "burst-scheduler-a", "renewTime": "2027-01-15T07:59:58.000000Z"}});
         screen(&reading, &[deployment], &[lease], NOW)
     }
