@@ -51,6 +51,9 @@ pub const GOVERNED: &str = "burst.io/governed";
 /// `ClusterBurstPolicy/all`.
 pub const BURST_POLICY: &str = "burst.io/burst-policy";
 
+/// What stands in [`BURST_POLICY`] where no object does, but the toleration driver holds the pod back.
+pub const DRIVER: &str = "Driver/toleration";
+
 /// Pod annotation written by the leader together with the toleration: the tier that was granted.
 pub const GRANT: &str = "burst.io/grant";
 

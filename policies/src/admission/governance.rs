@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::{patch::Draft, tolerations};
 use crate::{
-    burst_policy::{BurstPolicySpec, Limit, PolicyObject, Side},
+    burst_policy::{BurstPolicySpec, Limit, PolicyObject, Side, SideLimits, Tier, Wait},
     keys,
     pod::PodFacts,
+    policy::Policy,
     resolve::implicit,
 };
 
@@ -37,18 +38,30 @@ impl Governance {
             rewrites_topology: object.spec.rewrite_topology,
         }
     }
+
+    /// What holds under the toleration driver: no scheduler of ours prefers real nodes, so a pod that has both kinds is
+    /// opened by the leader, localPrefer after it was found unschedulable. An object that speaks for it keeps its name.
+    #[must_use]
+    pub fn by_driver(object: Option<Self>, policy: Policy) -> Option<Self> {
+        match policy {
+            Policy::Auto | Policy::LocalPrefer => {
+                let named =
+                    object.unwrap_or_else(|| Self { policy: keys::DRIVER.to_owned(), ..Self::default() });
+                Some(Self { holds_back: true, ..named })
+            }
+            Policy::Off | Policy::Enforce => object,
+        }
+    }
 }
 
 impl BurstPolicySpec {
     /// Whether pods need a grant before they may burst: something limits, delays or orders their way.
     pub fn holds_back(&self) -> bool {
         let Self { max, tiers, budget, wait, preempt_before_burst, gang, .. } = self;
-        let waits = [wait.before_burst_seconds, wait.autoscaler_seconds];
-        max.cloud != Limit::default()
-            || max.local != Limit::default()
-            || !tiers.is_empty()
+        *max != SideLimits::default()
+            || tiers.iter().any(Tier::chooses)
             || budget.is_some()
-            || waits.iter().any(Option::is_some)
+            || *wait != Wait::default()
             || *preempt_before_burst
             || gang.is_some()
     }
@@ -60,6 +73,14 @@ impl BurstPolicySpec {
         self.gang.is_some()
             || local(Side::Local, &self.max.local)
             || self.tiers.iter().any(|tier| local(tier.side, &tier.max))
+    }
+}
+
+impl Tier {
+    /// Whether it has a ceiling, or names places in the cloud.
+    fn chooses(&self) -> bool {
+        let places = self.provider.is_some() || !self.zones.is_empty() || !self.node_selector.is_empty();
+        self.max != Limit::default() || (self.side == Side::Cloud && places)
     }
 }
 

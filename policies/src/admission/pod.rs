@@ -57,7 +57,9 @@ pub fn admit_pod(
     if may_burst {
         size(&mut draft, facts, resolved, settings, &mut warnings)?;
     }
-    if settings.marker
+    if held_back && facts.node_name.is_none() {
+        unmark(&mut draft);
+    } else if settings.marker
         && facts.node_name.is_none()
         && may_burst
         && needs_a_call(pod, facts, resolved.policy)
@@ -224,6 +226,14 @@ fn declares_the_marker(scheduler_name: &str) -> bool {
 fn mark(draft: &mut Draft) {
     set_on_first_container(draft, &["requests", keys::MARKER_RESOURCE], "1");
     set_on_first_container(draft, &["limits", keys::MARKER_RESOURCE], "1");
+}
+
+/// Takes the marker off, which the in-process policy may have written: the pod waits, and an autoscaler that does not know
+/// the resource must see that an ordinary node would do.
+fn unmark(draft: &mut Draft) {
+    for side in ["requests", "limits"] {
+        draft.remove(&["spec", "containers", "0", "resources", side, keys::MARKER_RESOURCE]);
+    }
 }
 
 fn set_on_first_container(draft: &mut Draft, place: &[&str], text: &str) {

@@ -30,9 +30,21 @@ fn what_holds_pods_back_and_what_gates_them() {
     };
     check(json!({}), false, false);
     check(json!({"policy": "auto", "rewriteTopology": true, "scaleIn": "Off"}), false, false);
-    check(json!({"wait": {"deadlineSeconds": 5}}), false, false);
+    check(
+        json!({"tiers": [{"name": "own", "nodeSelector": {"a": "b"}}, {"name": "c", "side": "Cloud"}]}),
+        false,
+        false,
+    );
+    check(json!({"wait": {"deadlineSeconds": 5}}), true, false);
     check(json!({"max": {"cloud": {"pods": 0}}}), true, false);
-    check(json!({"tiers": [{"name": "a", "side": "Cloud"}]}), true, false);
+    for chosen in
+        [json!({"provider": "huawei"}), json!({"zones": ["a"]}), json!({"nodeSelector": {"a": "b"}})]
+    {
+        let mut tier = json!({"name": "c", "side": "Cloud"});
+        json_patch::merge(&mut tier, &chosen);
+        check(json!({"tiers": [tier]}), true, false);
+    }
+    check(json!({"tiers": [{"name": "c", "side": "Cloud", "max": {"pods": 2}}]}), true, false);
     check(json!({"budget": {"currency": "CNY", "perHour": "1"}}), true, false);
     check(json!({"wait": {"beforeBurstSeconds": 5}}), true, false);
     check(json!({"wait": {"autoscalerSeconds": 5}}), true, false);
@@ -56,10 +68,13 @@ fn the_provider_toleration_is_withheld_and_nothing_else() {
             let list = spec["tolerations"].as_array().cloned().unwrap_or_default();
             let kept: Vec<Value> = list.into_iter().filter(|t| *t != provider()).collect();
             spec["tolerations"] = json!(kept);
+            spec["containers"] = json!(null);
             spec
         };
         assert_eq!(without(&held), without(&open), "{policy}");
         assert!(!held["spec"].to_string().contains("virtual-kubelet.io/provider"), "{held}");
+        let plain = &pod(None, json!({}))["spec"]["containers"];
+        assert_eq!(&held["spec"]["containers"], plain, "{policy}: autoscalers do not know the marker");
         assert_eq!(marks(&held), (&json!("true"), &json!(KEY)), "{policy}");
         assert_eq!(recorded(&held).0, policy);
         assert_eq!(warnings, [] as [&str; 0]);
@@ -113,6 +128,23 @@ fn ceilings_on_real_nodes_and_gangs_are_gated() {
     assert_eq!(after["spec"]["schedulingGates"], Value::Null, "autoscalers must see it");
 }
 
+#[test]
+fn the_toleration_driver_holds_back_whoever_has_both_kinds_of_node() {
+    let object = Governance { policy: KEY.to_owned(), rewrites_topology: true, ..Governance::default() };
+    let check = |object: Option<Governance>, policy, wanted: Option<(&str, bool)>| {
+        let governance = Governance::by_driver(object, policy);
+        assert_eq!(governance.as_ref().map(|g| (g.policy.as_str(), g.holds_back)), wanted, "{policy:?}");
+    };
+    for policy in [Policy::Auto, Policy::LocalPrefer] {
+        check(None, policy, Some(("Driver/toleration", true)));
+        check(Some(object.clone()), policy, Some((KEY, true)));
+    }
+    for policy in [Policy::Enforce, Policy::Off] {
+        check(None, policy, None);
+        check(Some(object.clone()), policy, Some((KEY, false)));
+    }
+}
+
 /// What the user wrote is never taken away, so a pod that lets itself in waits behind the gate.
 #[test]
 fn own_tolerations_are_kept_and_gated() {
@@ -131,6 +163,8 @@ fn what_the_in_process_policy_opened_is_taken_back() {
     let as_written = |own: &[Value]| {
         let tolerations: Vec<Value> = own.iter().cloned().chain([provider(), prefer()]).collect();
         let mut pod = pod(burst("auto"), json!({ "tolerations": tolerations }));
+        let marked = json!({"requests": {"cpu": "500m", "burst.io/managed": "1"}, "limits": {"burst.io/managed": "1"}});
+        pod["spec"]["containers"][0]["resources"] = marked;
         pod["metadata"]["annotations"] = json!({
             "burst.io/opened-in-process": "true", "burst.io/resolved-policy": "auto",
             "burst.io/policy-source": "pod label burst-to-cci",
@@ -142,6 +176,8 @@ fn what_the_in_process_policy_opened_is_taken_back() {
     assert_eq!(after["spec"]["tolerations"], json!([mine, prefer()]));
     assert_eq!(after["spec"]["schedulingGates"], Value::Null);
     assert_eq!(after["metadata"]["annotations"]["burst.io/opened-in-process"], Value::Null);
+    let resources = json!({"requests": {"cpu": "500m"}, "limits": {}});
+    assert_eq!(after["spec"]["containers"][0]["resources"], resources);
     let (after, _) = admitted(&World::default(), &as_written(&[]));
     assert_eq!(after["spec"]["tolerations"], json!([provider(), prefer()]), "nobody governs it");
 }
