@@ -70,12 +70,12 @@ impl Lab {
         let lab = Self { tools, logs: root.join("logs"), dir, authority, processes: Mutex::default() };
         lab.etcd().await?;
         lab.apiserver().await?;
+        lab.publish_standard_files()?;
         if options.api_only {
             return Ok(lab);
         }
         lab.controller_manager()?;
         lab.kwok()?;
-        lab.publish_standard_files()?;
         lab.scheduler(&options.scheduler)?;
         lab.wait_for_service_accounts().await?;
         Ok(lab)

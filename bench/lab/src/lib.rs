@@ -24,7 +24,7 @@ pub use control_plane::{Lab, LabOptions, SchedulerChoice};
 pub use enter::{Entry, enter, shutdown_requested};
 pub use host_ports::HostPorts;
 pub use process::Process;
-pub use stack::{CloudRuntime, Stack, StackOptions};
+pub use stack::{CloudRuntime, Stack, StackOptions, start_deciding_side};
 pub use wait::{eventually, eventually_within};
 pub use workload::Workload;
 

@@ -159,6 +159,21 @@ impl Stack {
     }
 }
 
+/// burst-scheduler alone, with its manifests and webhooks, for a cluster without a bridge; kept as long as it is held.
+///
+/// # Errors
+/// When it does not come up; the text ends with the end of its log.
+pub async fn start_deciding_side(lab: &Lab) -> Result<Process> {
+    apply_manifests(
+        lab,
+        &["namespace.yaml", "rbac.yaml", "admission-policies.yaml", "admission-marker.yaml"],
+    )
+    .await?;
+    let scheduler = start_scheduler(lab, &StackOptions::default()).await?;
+    apply_webhooks(lab).await?;
+    Ok(scheduler)
+}
+
 async fn apply_manifests(lab: &Lab, files: &[&str]) -> Result<()> {
     let dir = repository_root()?.join("deploy/manifests");
     for file in files {

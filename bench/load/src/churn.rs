@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
-    api::{DeleteParams, PostParams, WatchEvent, WatchParams},
+    api::{DeleteParams, PostParams},
 };
 use lab::{CloudRuntime, Lab, LabOptions, SchedulerChoice, Stack, StackOptions};
 use serde_json::json;
@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::{
     process,
     report::{Report, quantile},
+    seen::{Seen, times},
 };
 
 const PODS: usize = 1000;
@@ -87,12 +88,12 @@ fn show(report: &mut Report, name: &str, churn: &Churn) {
 async fn churn(lab: &Lab, node: &str) -> Result<Churn> {
     let client = lab.client().await?;
     let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
-    let watcher = tokio::spawn(times(pods.clone(), Seen::Running));
+    let watcher = tokio::spawn(times(pods.clone(), Seen::Running, PODS, LIMIT));
     let begin = Instant::now();
     let created = create(&pods, node).await?;
     let running = watcher.await??;
     let running_time = running.values().max().context("no pod")?.duration_since(begin);
-    let gone_watch = tokio::spawn(times(pods.clone(), Seen::Gone));
+    let gone_watch = tokio::spawn(times(pods.clone(), Seen::Gone, PODS, LIMIT));
     let begin = Instant::now();
     delete(&pods).await?;
     let gone = gone_watch.await??;
@@ -106,43 +107,6 @@ async fn churn(lab: &Lab, node: &str) -> Result<Churn> {
         gone_per_second: count(PODS) / gone_time.as_secs_f64(),
         create_to_running_s,
     })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Running,
-    Gone,
-}
-
-/// When each of the pods was first seen so.
-async fn times(pods: Api<Pod>, seen: Seen) -> Result<HashMap<String, Instant>> {
-    let mut at = HashMap::new();
-    let deadline = Instant::now() + LIMIT;
-    let mut version = "0".to_owned();
-    while at.len() < PODS {
-        let mut stream = pods.watch(&WatchParams::default().timeout(60), &version).await?.boxed();
-        while let Some(event) = stream.try_next().await? {
-            let pod = match (&event, seen) {
-                (WatchEvent::Added(pod) | WatchEvent::Modified(pod), Seen::Running) if is_running(pod) => pod,
-                (WatchEvent::Deleted(pod), Seen::Gone) => pod,
-                (WatchEvent::Added(pod) | WatchEvent::Modified(pod), _) => {
-                    version = pod.metadata.resource_version.clone().unwrap_or(version);
-                    continue;
-                }
-                _ => continue,
-            };
-            at.entry(pod.metadata.name.clone().unwrap_or_default()).or_insert_with(Instant::now);
-            if at.len() == PODS {
-                break;
-            }
-            ensure!(Instant::now() < deadline, "{} of {PODS} pods after {LIMIT:?}", at.len());
-        }
-    }
-    Ok(at)
-}
-
-fn is_running(pod: &Pod) -> bool {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
 async fn create(pods: &Api<Pod>, node: &str) -> Result<HashMap<String, Instant>> {

@@ -10,11 +10,11 @@ use tokio::process::Command;
 use crate::{
     body::{Names, extender_args},
     client::Call,
+    large::{VIRTUAL, make_nodes},
     process,
     report::{Report, median, quantile},
 };
 
-const VIRTUAL: &str = "burst-cci-0";
 const OURS: &str = "127.0.0.1:10261";
 const GO: &str = "127.0.0.1:10271";
 const SIZES: [usize; 4] = [100, 1000, 5000, 15_000];
@@ -29,7 +29,7 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
         Lab::start(LabOptions { name: "bench-extender".to_owned(), api_only: true, ..LabOptions::default() })
             .await?;
     println!("Filling the cluster with {NODES} nodes.");
-    make_nodes(&lab).await?;
+    make_nodes(&lab, NODES).await?;
     let mut ours = start_scheduler(&lab).await?;
     let mut go_command = Command::new(lab.tools().go_extender());
     go_command.args(["--listen", GO, "--virtual-node", VIRTUAL]);
@@ -152,28 +152,6 @@ async fn server_histogram(verb: &str) -> Result<Histogram> {
         })
         .collect();
     Ok(Histogram(buckets))
-}
-
-async fn make_nodes(lab: &Lab) -> Result<()> {
-    use futures::StreamExt;
-    use k8s_openapi::api::core::v1::Node;
-    let nodes: kube::Api<Node> = kube::Api::all(lab.client().await?);
-    let size = json!({"cpu": "16", "memory": "64Gi", "pods": "110"});
-    let real = (0..NODES).map(|i| (Names::Long.name(i), json!({})));
-    let all = real.chain([(VIRTUAL.to_owned(), json!({"type": "virtual-kubelet"}))]);
-    let mut pending = futures::stream::iter(all.map(|(name, labels)| {
-        let node = json!({
-            "metadata": {"name": name, "labels": labels},
-            "status": {"allocatable": size, "capacity": size, "conditions": [{"type": "Ready", "status": "True"}]},
-        });
-        let nodes = nodes.clone();
-        async move { nodes.create(&kube::api::PostParams::default(), &serde_json::from_value(node)?).await.context(name) }
-    }))
-    .buffer_unordered(32);
-    while let Some(created) = pending.next().await {
-        created?;
-    }
-    Ok(())
 }
 
 async fn start_scheduler(lab: &Lab) -> Result<Process> {

@@ -1,6 +1,6 @@
 //! `make bench`: burst against yardsticks, in one run on one machine, interleaved, so that ratios mean something.
 //!
-//! `load` runs everything; `load extender` or `load churn` one part. Results go to the terminal and to
+//! `load` runs everything; `load extender`, `load churn` or `load scheduling` one part. Results go to the terminal and to
 //! `target/bench/report.json`, one flat object of metric name to number plus a description of the machine.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
@@ -8,8 +8,11 @@ mod body;
 mod churn;
 mod client;
 mod extender;
+mod large;
 mod process;
 mod report;
+mod scheduling;
+mod seen;
 
 use std::process::ExitCode;
 
@@ -41,10 +44,12 @@ async fn run() -> Result<()> {
         None => {
             extender::run(&mut report).await?;
             churn::run(&mut report).await?;
+            scheduling::run(&mut report).await?;
         }
         Some("extender") => extender::run(&mut report).await?,
         Some("churn") => churn::run(&mut report).await?,
-        Some(other) => bail!("unknown part {other}; parts are: extender, churn"),
+        Some("scheduling") => scheduling::run(&mut report).await?,
+        Some(other) => bail!("unknown part {other}; parts are: extender, churn, scheduling"),
     }
     println!("\n{}", report.write()?.display());
     Ok(())
