@@ -66,6 +66,10 @@ impl Tools {
     pub fn busybox(&self) -> PathBuf {
         self.named("busybox")
     }
+    /// promtool of Prometheus.
+    pub fn promtool(&self) -> PathBuf {
+        self.named("promtool")
+    }
 }
 
 /// The checkout that this program was built in.
@@ -105,6 +109,9 @@ pub async fn ensure_tools() -> Result<Tools> {
     }
     if !tools.busybox().is_file() {
         fetch_busybox(&tools).await?;
+    }
+    if !tools.promtool().is_file() {
+        fetch_packaged(&tools, "prometheus", "usr/bin/promtool", &tools.promtool()).await?;
     }
     publish_busybox(&tools)?;
     Ok(tools)
@@ -195,7 +202,6 @@ async fn go(args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Takes the distribution's own package; unpacked, not installed, so that no right is needed.
 async fn fetch_busybox(tools: &Tools) -> Result<()> {
     for candidate in ["/bin/busybox", "/usr/bin/busybox"] {
         if is_static(Path::new(candidate)).await {
@@ -203,19 +209,29 @@ async fn fetch_busybox(tools: &Tools) -> Result<()> {
             return Ok(());
         }
     }
-    note("Fetching the distribution's busybox-static package.");
+    match fetch_packaged(tools, "busybox-static", "bin/busybox", &tools.busybox()).await {
+        Ok(()) => Ok(()),
+        Err(_) => fetch_packaged(tools, "busybox-static", "usr/bin/busybox", &tools.busybox()).await,
+    }
+}
+
+/// Takes one file of the distribution's own package; unpacked, not installed, so that no right is needed.
+async fn fetch_packaged(tools: &Tools, package: &str, file: &str, target: &Path) -> Result<()> {
+    note(&format!("Fetching {file} from the distribution's package {package}."));
     let dir = tempfile::tempdir_in(&tools.dir)?;
-    let script = "apt-get download busybox-static || { apt-get update && apt-get download busybox-static; }; \
-                  dpkg-deb -x busybox-static_*.deb unpacked";
+    let script = format!(
+        "apt-get download {package} || {{ apt-get update && apt-get download {package}; }}; \
+         dpkg-deb -x {package}_*.deb unpacked"
+    );
     let output = Command::new("sh").arg("-c").arg(script).current_dir(dir.path()).output().await?;
-    let found = ["bin/busybox", "usr/bin/busybox"].map(|p| dir.path().join("unpacked").join(p));
-    let Some(busybox) = found.iter().find(|path| path.is_file()) else {
+    let found = dir.path().join("unpacked").join(file);
+    if !found.is_file() {
         bail!(
-            "no static busybox: install the package busybox-static and run this again ({})",
+            "no {file}: install the package {package} and run this again ({})",
             String::from_utf8_lossy(&output.stderr).trim()
         );
-    };
-    std::fs::copy(busybox, tools.busybox())?;
+    }
+    std::fs::copy(found, target)?;
     Ok(())
 }
 

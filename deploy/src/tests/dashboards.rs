@@ -1,4 +1,4 @@
-//! The dashboard queries only what the programs export.
+//! The dashboard and the Prometheus rules query only what the programs export.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -58,11 +58,23 @@ fn queried(value: &Value, out: &mut BTreeSet<String>) {
 
 #[test]
 fn every_query_is_of_a_metric_that_exists() {
-    let exported = exported();
-    let bridge = exported.iter().any(|name| name.starts_with(BRIDGE));
     let mut names = BTreeSet::new();
     queried(&dashboard(), &mut names);
     assert!(names.len() > 20, "{names:?}");
+    all_exist(names);
+}
+
+#[test]
+fn every_rule_is_about_a_metric_that_exists() {
+    let mut names = BTreeSet::new();
+    crate::documents("prometheus/rules.yaml").unwrap().iter().for_each(|d| queried(d, &mut names));
+    assert!(names.contains("burst_virtual_node_info"), "{names:?}");
+    all_exist(names);
+}
+
+fn all_exist(names: BTreeSet<String>) {
+    let exported = exported();
+    let bridge = exported.iter().any(|name| name.starts_with(BRIDGE));
     for name in names {
         let base = name.trim_end_matches("_bucket").trim_end_matches("_count").trim_end_matches("_sum");
         // Names of a program without any metric of its own cannot be compared.
