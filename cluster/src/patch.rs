@@ -224,14 +224,41 @@ impl Write {
         Self { method: Method::PATCH, operation, object, path, content_type, body }
     }
 
+    /// What an answer means, for writes that read most answers themselves.
+    pub(crate) fn judged(&self, code: u16, body: &[u8]) -> Written {
+        judge(code, body, self.method == Method::POST)
+            .map_err(|why| self.refused(code, &why.reason, &why.message))
+    }
+
     fn refused(&self, code: u16, reason: &str, message: &str) -> WriteError {
         let (reason, message) = (reason.to_owned(), message.to_owned());
         WriteError { operation: self.operation, object: self.object.clone(), code, reason, message }
     }
 }
 
+/// What came back for a write.
+pub(crate) enum Answer {
+    /// An answer, whatever it says.
+    Got {
+        /// HTTP status.
+        code: u16,
+        /// The body.
+        body: bytes::Bytes,
+    },
+    /// None; the write may have been done, and may be sent again after this time.
+    None(Duration),
+}
+
 /// Sends a write and judges the answer.
 pub(crate) async fn send(client: &Client, write: Write) -> Written {
+    match exchange_write(client, &write).await? {
+        Answer::Got { code, body } => write.judged(code, &body),
+        Answer::None(after) => Ok(Outcome::Retry(after)),
+    }
+}
+
+/// Sends a write, without judging the answer.
+pub(crate) async fn exchange_write(client: &Client, write: &Write) -> Result<Answer, WriteError> {
     let request = Request::builder()
         .method(write.method.clone())
         .uri(&write.path)
@@ -239,18 +266,14 @@ pub(crate) async fn send(client: &Client, write: Write) -> Written {
         .header("accept", ACCEPT)
         .body(Body::from(write.body.to_string().into_bytes()));
     let request = request.map_err(|error| write.refused(0, "BadRequest", &error.to_string()))?;
-    match tokio::time::timeout(ANSWER, exchange(client, request)).await {
-        Ok(Ok((status, body))) => {
-            let create = write.method == Method::POST;
-            judge(status.as_u16(), &body, create)
-                .map_err(|why| write.refused(status.as_u16(), &why.reason, &why.message))
-        }
+    Ok(match tokio::time::timeout(ANSWER, exchange(client, request)).await {
+        Ok(Ok((status, body))) => Answer::Got { code: status.as_u16(), body },
         Ok(Err(error)) => {
             tracing::debug!(operation = write.operation, object = write.object, %error, "a write got no answer");
-            Ok(Outcome::Retry(AGAIN))
+            Answer::None(AGAIN)
         }
-        Err(_) => Ok(Outcome::Retry(AGAIN)),
-    }
+        Err(_) => Answer::None(AGAIN),
+    })
 }
 
 /// Reads the answer completely, so that the connection can be used again.

@@ -5,7 +5,9 @@
 
 mod node;
 mod pod;
-mod wire;
+pub(crate) mod wire;
 
 pub use node::SlimNode;
+pub(crate) use wire::identity_of;
+
 pub use pod::{OwnerRef, PodPhase, SlimPod};

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Deserializes `null` like an absent field.
-pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -21,7 +21,7 @@ where
 }
 
 /// Reads a string map and keeps the keys that `keep` accepts; values that are not strings are skipped.
-pub(super) fn kept<'de, D: Deserializer<'de>>(
+pub(crate) fn kept<'de, D: Deserializer<'de>>(
     deserializer: D,
     keep: fn(&str) -> bool,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -55,7 +55,7 @@ impl<'de> Visitor<'de> for Kept {
 }
 
 /// Decodes an object from its text: the whole of it, else whatever a JSON value gives.
-pub(super) fn decode<'de, D: Deserializer<'de>, T>(
+pub(crate) fn decode<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     full: fn(&str) -> Result<T, serde_json::Error>,
     partial: fn(&Value) -> T,
@@ -70,12 +70,12 @@ pub(super) fn decode<'de, D: Deserializer<'de>, T>(
 }
 
 /// A string at a JSON pointer, empty if there is none.
-pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The identity part of `metadata`, for kube's watcher.
-pub(super) fn identity(name: String, namespace: String, uid: String, version: String) -> ObjectMeta {
+pub(crate) fn identity(name: String, namespace: String, uid: String, version: String) -> ObjectMeta {
     let some = |s: String| (!s.is_empty()).then_some(s);
     ObjectMeta {
         name: some(name),
@@ -87,7 +87,7 @@ pub(super) fn identity(name: String, namespace: String, uid: String, version: St
 }
 
 /// The identity part of `metadata` of an object that could not be decoded.
-pub(super) fn identity_of(value: &Value) -> ObjectMeta {
+pub(crate) fn identity_of(value: &Value) -> ObjectMeta {
     let get = |p: &str| text(value, p).to_owned();
     identity(
         get("/metadata/name"),
