@@ -62,6 +62,8 @@ pub struct GovernedPod {
     /// The scheduler keeps the time while the condition stays False, so for a pod that was gated it is when the gate was
     /// seen.
     pub unschedulable_since: Option<jiff::Timestamp>,
+    /// Since when the condition PodScheduled is True: when it was bound.
+    pub bound_since: Option<jiff::Timestamp>,
     /// Names of the scheduling gates still there.
     pub gates: Vec<SmolStr>,
     /// Whether `spec.tolerations` has an item.
@@ -159,6 +161,7 @@ fn from_text(text: &str) -> Result<GovernedPod, serde_json::Error> {
         priority: spec.priority.unwrap_or_default(),
         created: meta.creation_timestamp.and_then(|at| at.parse().ok()),
         unschedulable_since: status.conditions.iter().find_map(ConditionWire::unschedulable_since),
+        bound_since: status.conditions.iter().find_map(ConditionWire::bound_since),
         gates: spec.scheduling_gates.iter().map(|gate| gate.name.as_str().into()).collect(),
         has_tolerations: !spec.tolerations.is_empty(),
         opened: opened(&spec),
@@ -259,7 +262,15 @@ struct ConditionWire {
 
 impl ConditionWire {
     fn unschedulable_since(&self) -> Option<jiff::Timestamp> {
-        let holds = self.kind == "PodScheduled" && self.status == "False" && self.reason == "Unschedulable";
+        self.since(self.status == "False" && self.reason == "Unschedulable")
+    }
+
+    fn bound_since(&self) -> Option<jiff::Timestamp> {
+        self.since(self.status == "True")
+    }
+
+    fn since(&self, holds: bool) -> Option<jiff::Timestamp> {
+        let holds = holds && self.kind == "PodScheduled";
         self.last_transition_time.as_deref().filter(|_| holds)?.parse().ok()
     }
 }

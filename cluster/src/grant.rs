@@ -1,14 +1,14 @@
 //! The one write by which a pod may burst: its toleration, and for a gated pod its affinity and the end of its gate.
 //!
 //! Always a JSON patch: `spec.tolerations` is one value to a merge, which would undo what others add meanwhile. It tests
-//! that the pod has our UID and no grant yet, and writes the grant itself, so that it takes effect once however often it
-//! is sent. Facts: the API server answers 422 when a test does not hold, and takes the test of an absent path against
+//! that the pod has our UID and the grant that we saw (or none), and writes the new one, so that it takes effect once
+//! however often it is sent; where the tier stays and only a provider is added, the pod's version is what it tests. Facts: the API server answers 422 when a test does not hold, and takes the test of an absent path against
 //! null for true.
 
 use kube::Client;
 use policies::keys;
+use policies::selector::{Requirement, Term};
 use serde_json::{Value, json};
-use smol_str::SmolStr;
 
 use crate::governed::GovernedPod;
 use crate::patch::{Answer, Outcome, PodRef, Write, WriteError, exchange_write};
@@ -21,8 +21,8 @@ pub struct Permission {
     pub tier: String,
     /// The virtual nodes that are opened; none for a grant on real nodes.
     pub opened: Option<Providers>,
-    /// Requirements (`matchExpressions`) of alternative terms, one of which the node must meet; for gated pods only.
-    pub terms: Vec<Value>,
+    /// Alternatives, one of which the node must meet besides what the pod requires; for gated pods only.
+    pub terms: Vec<Term>,
 }
 
 /// Whose virtual nodes.
@@ -72,11 +72,12 @@ pub async fn grant(client: &Client, pod: &GovernedPod, what: &Permission) -> Res
         Answer::Got { code: 422, body } => match look(client, reference).await {
             Ok(None) => Ok(Granted::Gone),
             Err(after) => Ok(Granted::Retry(after)),
-            Ok(Some(live)) => match tier(&live) {
-                Some(tier) if tier == what.tier => Ok(Granted::Done),
-                Some(_) => Ok(Granted::Changed),
-                None if stale(pod, &live) => Ok(Granted::Changed),
-                None => write.judged(422, &body).map(|_| Granted::Changed),
+            Ok(Some(live)) => match serde_json::from_value::<GovernedPod>(live) {
+                Ok(live) if shows(&live, what) => Ok(Granted::Done),
+                Ok(live) if live.metadata.resource_version != pod.metadata.resource_version => {
+                    Ok(Granted::Changed)
+                }
+                _ => write.judged(422, &body).map(|_| Granted::Changed),
             },
         },
         Answer::Got { code, body } => write.judged(code, &body).map(|outcome| match outcome {
@@ -85,6 +86,14 @@ pub async fn grant(client: &Client, pod: &GovernedPod, what: &Permission) -> Res
             Outcome::Retry(after) => Granted::Retry(after),
         }),
     }
+}
+
+/// Whether exactly this pod exists, by a live look; an error is when to look again.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn exists(client: &Client, pod: PodRef<'_>) -> Result<bool, std::time::Duration> {
+    Ok(look(client, pod).await?.is_some())
 }
 
 /// The pod itself, live; none if there is none with this UID.
@@ -97,15 +106,9 @@ async fn look(client: &Client, pod: PodRef<'_>) -> Result<Option<Value>, std::ti
     Ok(found.filter(|live| live.pointer("/metadata/uid").and_then(Value::as_str) == Some(pod.uid)))
 }
 
-fn tier(live: &Value) -> Option<&str> {
-    live.pointer("/metadata/annotations").and_then(|all| all.get(keys::GRANT)).and_then(Value::as_str)
-}
-
-/// Whether the pod changed in what the patch was made from since it was seen.
-fn stale(seen: &GovernedPod, live: &Value) -> bool {
-    let items = |pointer: &str| live.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len);
-    (items("/spec/tolerations") > 0) != seen.has_tolerations
-        || items("/spec/schedulingGates") != seen.gates.len()
+/// Whether nothing is left to be written.
+fn shows(pod: &GovernedPod, what: &Permission) -> bool {
+    pod.grant() == Some(&what.tier) && !pod.gated() && missing(pod, what.opened.as_ref()).is_empty()
 }
 
 fn operations(pod: &GovernedPod, live: Option<&Value>, what: &Permission) -> Vec<Value> {
@@ -126,24 +129,31 @@ fn annotate(operations: &mut Vec<Value>, pod: &GovernedPod, tier: &str) {
         return;
     }
     let path = format!("/metadata/annotations/{}", escaped(keys::GRANT));
-    operations.push(json!({"op": "test", "path": path, "value": null}));
+    operations.push(json!({"op": "test", "path": path, "value": pod.grant()}));
+    if pod.grant() == Some(tier) {
+        let version = &pod.metadata.resource_version;
+        operations.push(json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
+    }
     operations.push(json!({"op": "add", "path": path, "value": tier}));
 }
 
-fn tolerate(operations: &mut Vec<Value>, pod: &GovernedPod, opened: Option<&Providers>) {
+/// The tolerations that the pod does not have yet.
+fn missing(pod: &GovernedPod, opened: Option<&Providers>) -> Vec<Value> {
     let exists = json!({"key": keys::TAINT_PROVIDER, "operator": "Exists", "effect": "NoSchedule"});
     let only = |value: &String| json!({"key": keys::TAINT_PROVIDER, "operator": "Equal", "value": value, "effect": "NoSchedule"});
-    let any = SmolStr::default();
-    let tolerations: Vec<Value> = match opened {
+    let any = pod.opened.iter().any(|value| value.is_empty());
+    match opened {
+        Some(_) if any => Vec::new(),
         None => Vec::new(),
-        Some(Providers::Any) if pod.opened.contains(&any) => Vec::new(),
         Some(Providers::Any) => vec![exists],
-        Some(Providers::Only(values)) => values
-            .iter()
-            .filter(|value| !pod.opened.iter().any(|o| *o == any || o == *value))
-            .map(only)
-            .collect(),
-    };
+        Some(Providers::Only(values)) => {
+            values.iter().filter(|value| !pod.opened.iter().any(|own| own == *value)).map(only).collect()
+        }
+    }
+}
+
+fn tolerate(operations: &mut Vec<Value>, pod: &GovernedPod, opened: Option<&Providers>) {
+    let tolerations = missing(pod, opened);
     if tolerations.is_empty() {
         return;
     }
@@ -157,19 +167,25 @@ fn tolerate(operations: &mut Vec<Value>, pod: &GovernedPod, opened: Option<&Prov
 }
 
 /// Narrows the node affinity: every term of the user's, with every alternative of ours.
-fn confine(operations: &mut Vec<Value>, live: &Value, alternatives: &[Value]) {
+fn confine(operations: &mut Vec<Value>, live: &Value, alternatives: &[Term]) {
     if alternatives.is_empty() {
         return;
     }
     let old = live.pointer("/spec/affinity").cloned().unwrap_or_default();
     let mut affinity = if old.is_object() { old.clone() } else { json!({}) };
-    let terms = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
-    let own = affinity.pointer(terms).and_then(Value::as_array).cloned();
-    let ours = alternatives.iter().map(|requirements| json!({"matchExpressions": requirements}));
-    let merged: Vec<Value> = match own {
-        None => ours.collect(),
-        Some(own) => own.iter().flat_map(|term| alternatives.iter().map(|a| narrowed(term, a))).collect(),
+    let path = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let merged: Vec<Value> = match affinity.pointer(path).and_then(Value::as_array) {
+        None => alternatives.iter().map(|term| narrowed(&json!({}), term)).collect(),
+        Some(own) => own
+            .iter()
+            .filter(|term| requirements(term, EXPRESSIONS).len() + requirements(term, FIELDS).len() > 0)
+            .flat_map(|term| alternatives.iter().map(|ours| narrowed(term, ours)))
+            .collect(),
     };
+    if merged.is_empty() {
+        // The pod's own terms match no node, whatever is added; a list without terms would be refused.
+        return;
+    }
     json_patch::merge(
         &mut affinity,
         &json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": merged}}}),
@@ -178,19 +194,24 @@ fn confine(operations: &mut Vec<Value>, live: &Value, alternatives: &[Value]) {
     operations.push(json!({"op": "add", "path": "/spec/affinity", "value": affinity}));
 }
 
-/// A term with further requirements; an empty term matches no node and stays empty.
-fn narrowed(term: &Value, requirements: &Value) -> Value {
-    let mut term = term.clone();
-    let items = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
-    let (own, fields) = (items(term.get("matchExpressions")), items(term.get("matchFields")));
-    if own.is_empty() && fields.is_empty() {
-        return term;
-    }
-    let all = [own, items(Some(requirements))].concat();
-    if let Some(parts) = term.as_object_mut() {
-        parts.insert("matchExpressions".to_owned(), Value::Array(all));
-    }
-    term
+const EXPRESSIONS: &str = "matchExpressions";
+const FIELDS: &str = "matchFields";
+
+fn requirements(term: &Value, part: &str) -> Vec<Value> {
+    term.get(part).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// A term with further requirements.
+fn narrowed(term: &Value, ours: &Term) -> Value {
+    let written = |all: &[Requirement]| -> Vec<Value> {
+        let one = |r: &Requirement| json!({"key": r.key, "operator": r.operator, "values": r.values});
+        all.iter().map(one).collect()
+    };
+    let parts = [(EXPRESSIONS, &ours.match_expressions), (FIELDS, &ours.match_fields)];
+    let joined =
+        parts.into_iter().map(|(part, ours)| (part, [requirements(term, part), written(ours)].concat()));
+    let kept = joined.filter(|(_, all)| !all.is_empty());
+    Value::Object(kept.map(|(part, all)| (part.to_owned(), Value::Array(all))).collect())
 }
 
 fn ungate(operations: &mut Vec<Value>, live: &Value) {

@@ -1,7 +1,7 @@
 //! Every object of one kind in memory: one watch, published as an immutable map in batches.
 //!
 //! A failing watch never empties the map. Objects of a kind that the API server does not know (its definition is not
-//! installed) are none, for kinds of ours only; the watch looks again with back-off of at most half a minute.
+//! installed) are none, for kinds of ours only; the watch looks for it every [`ABSENT`].
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::guarded::WATCH_SECONDS;
+use crate::policy_objects::ABSENT;
 
 /// Longest time that a change waits to be published.
 const BATCH_TIME: Duration = Duration::from_millis(10);
@@ -130,6 +131,11 @@ impl<T: Keyed> Writer<T> {
             };
             tokio::select! {
                 event = events.next() => match event {
+                    // The watcher's own back-off starts anew with each list it begins, and would ask all the time.
+                    Some(Err(error)) if T::OPTIONAL && unknown_kind(&error) => {
+                        self.absent();
+                        tokio::time::sleep(ABSENT).await;
+                    }
                     Some(event) => self.event(event),
                     None => return,
                 },
@@ -153,15 +159,16 @@ impl<T: Keyed> Writer<T> {
                 self.current.remove(&object.key());
                 self.changed();
             }
-            Err(error) if T::OPTIONAL && unknown_kind(&error) => {
-                tracing::debug!(kind = %T::kind(&()), "the API server does not know this kind yet");
-                self.listing = Some(Objects::new());
-                self.listed();
-            }
             Err(error) => {
                 tracing::warn!(kind = %T::kind(&()), %error, "the watch failed; it is opened again with back-off");
             }
         }
+    }
+
+    fn absent(&mut self) {
+        tracing::debug!(kind = %T::kind(&()), "the API server does not know this kind yet");
+        self.listing = Some(Objects::new());
+        self.listed();
     }
 
     fn listed(&mut self) {

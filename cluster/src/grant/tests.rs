@@ -4,13 +4,13 @@ use super::*;
 use crate::testing::{FakeApi, Fault};
 
 fn pod(spec: Value) -> Value {
-    json!({
+    let annotations = json!({"burst.io/burst-policy": "BurstPolicy/shop/web"});
+    let mut object = json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {
-            "name": "a", "namespace": "shop", "uid": "u", "annotations": {"burst.io/burst-policy": "BurstPolicy/shop/web"},
-        },
-        "spec": spec,
-    })
+        "metadata": {"name": "a", "namespace": "shop", "uid": "u", "annotations": annotations},
+    });
+    object["spec"] = spec;
+    object
 }
 
 fn seen(api: &FakeApi) -> GovernedPod {
@@ -60,7 +60,15 @@ async fn a_gated_pod_gets_its_affinity_and_loses_only_our_gate() {
     let zone = json!({"key": "zone", "operator": "In", "values": ["a"]});
     let ours = json!({"key": "pool", "operator": "In", "values": ["x"]});
     let terms = |terms: Value| json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
-    let what = Permission { terms: vec![json!([ours])], ..any() };
+    let term = Term {
+        match_expressions: vec![Requirement {
+            key: "pool".to_owned(),
+            operator: "In".to_owned(),
+            values: vec!["x".to_owned()],
+        }],
+        ..Term::default()
+    };
+    let what = Permission { terms: vec![term], ..any() };
     check(
         json!({
             "schedulingGates": [{"name": "mine"}, {"name": "burst.io/grant"}],
@@ -69,7 +77,7 @@ async fn a_gated_pod_gets_its_affinity_and_loses_only_our_gate() {
         &what,
         json!({
             "schedulingGates": [{"name": "mine"}], "tolerations": [exists()],
-            "affinity": terms(json!([{"matchExpressions": [zone, ours]}, {}])),
+            "affinity": terms(json!([{"matchExpressions": [zone, ours]}])),
         }),
     )
     .await;
@@ -96,6 +104,30 @@ async fn sent_again_it_changes_nothing() {
     assert_eq!(api.pod("shop", "a"), once);
 }
 
+/// A fallback: the next tier with another provider, or one provider more in the same tier; lost answers included.
+#[tokio::test(start_paused = true)]
+async fn a_grant_can_move_on() {
+    let api = FakeApi::new();
+    let client = api.client();
+    api.put(pod(json!({})));
+    assert_eq!(grant(&client, &seen(&api), &cloud(&["huawei"])).await, Ok(Granted::Done));
+    let both = ["huawei", "ucloud"];
+    let more = Permission { tier: "next".to_owned(), ..cloud(&both) };
+    assert_eq!(grant(&client, &seen(&api), &more).await, Ok(Granted::Done));
+    let values = |api: &FakeApi| -> Vec<Value> {
+        let tolerations = api.pod("shop", "a").expect("exists")["spec"]["tolerations"].clone();
+        tolerations.as_array().into_iter().flatten().map(|t| t["value"].clone()).collect()
+    };
+    assert_eq!(values(&api), both);
+    let old = seen(&api);
+    assert_eq!(old.grant(), Some("next"));
+    let third = Permission { tier: "next".to_owned(), ..cloud(&["huawei", "ucloud", "alibabacloud"]) };
+    api.fault(Fault::lost_answer().on("PATCH", "/pods/a").times(1));
+    assert!(matches!(grant(&client, &old, &third).await, Ok(Granted::Retry(_))));
+    assert_eq!(grant(&client, &old, &third).await, Ok(Granted::Done));
+    assert_eq!(values(&api), ["huawei", "ucloud", "alibabacloud"], "once");
+}
+
 /// What another controller adds between our look and our write stays.
 #[tokio::test]
 async fn a_toleration_added_meanwhile_is_kept() {
@@ -120,7 +152,8 @@ async fn what_does_not_hold_any_more_is_told() {
     assert_eq!(api.pod("shop", "a").expect("exists")["spec"]["tolerations"], json!([{"key": "theirs"}]));
     assert_eq!(grant(&client, &seen(&api), &any()).await, Ok(Granted::Done));
     let other = Permission { tier: "b".to_owned(), ..any() };
-    assert_eq!(grant(&client, &seen(&api), &other).await, Ok(Granted::Changed), "a grant is never replaced");
+    assert_eq!(grant(&client, &old, &other).await, Ok(Granted::Changed), "granted meanwhile, otherwise");
+    assert_eq!(api.pod("shop", "a").expect("exists")["metadata"]["annotations"]["burst.io/grant"], "cloud");
     // Another pod of that name.
     let mut new = pod(json!({}));
     new["metadata"]["uid"] = json!("u2");
