@@ -3,6 +3,7 @@
 //! The leader reads them live and writes them with compare-and-swap; the bridge watches them. One that cannot be read,
 //! or that belongs to another policy, is an error and never an empty ledger: it would forget what is in the cloud.
 
+use aws_lc_rs::digest;
 use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::watcher;
 use kube::{Api, Client};
@@ -20,9 +21,6 @@ stored!(Ledger, "BurstLedger", "burstledgers", NamespaceResourceScope);
 
 /// A ledger as it was read.
 pub type StoredLedger = Stored<Ledger>;
-
-/// Most characters of an object's name.
-const NAME: usize = 253;
 
 /// Why a ledger cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,31 +70,13 @@ pub struct Held {
     pub version: Option<SmolStr>,
 }
 
-/// Name of the object of a policy (`BurstPolicy/shop/web`, `ClusterBurstPolicy/all`, `Driver/toleration`).
-///
-/// Kinds begin differently and a namespace holds no dot, so two policies never share a name; one that would be too long
-/// is cut and ends with a hash of the whole.
+/// Name of the object of a policy (`BurstPolicy/shop/web`, `ClusterBurstPolicy/all`, `Driver/toleration`): `ledger-` and
+/// 20 hex digits of the SHA-256 of its key, so that any key fits. Two that shared a name would be told apart by the
+/// policy that the ledger names.
 pub fn object_name(policy: &str) -> String {
-    let (kind, rest) = policy.split_once('/').unwrap_or(("other", policy));
-    let kind = match kind {
-        "BurstPolicy" => "bp",
-        "ClusterBurstPolicy" => "cbp",
-        "Driver" => "driver",
-        _ => "other",
-    };
-    let name = format!("{kind}.{}", rest.replacen('/', ".", 1));
-    if name.len() <= NAME {
-        return name;
-    }
-    let hash = format!("-{:016x}", fnv(policy));
-    let cut = name.chars().take(NAME - hash.len()).collect::<String>();
-    format!("{}{hash}", cut.trim_end_matches(['.', '-']))
-}
-
-/// FNV-1a: stable over versions and platforms, which the standard library's hashers are not.
-fn fnv(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let hash = digest::digest(&digest::SHA256, policy.as_bytes());
+    let hex: String = hash.as_ref().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+    format!("ledger-{hex}")
 }
 
 /// Reads a policy's ledger live; an empty one without a version if there is none.

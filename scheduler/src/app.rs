@@ -16,6 +16,7 @@ use crate::admission::Lookups;
 use crate::config::Config;
 use crate::decisions::Ring;
 use crate::http::Intake;
+use crate::leader::View;
 use crate::metrics::Metrics;
 use crate::page::Overview;
 
@@ -66,6 +67,8 @@ pub struct App {
     pub intake: Arc<Intake>,
     /// What the page tells of policies, money and stock.
     pub overview: Arc<Overview>,
+    /// What the leader shows, if it is this replica.
+    pub leader: Arc<ArcSwap<View>>,
     draining: AtomicBool,
     /// The sum over the real nodes, of the snapshot with this generation.
     load: ArcSwap<(u64, LocalLoad)>,
@@ -83,8 +86,8 @@ impl App {
         let load = ArcSwap::from_pointee((u64::MAX, LocalLoad::default()));
         let intake = Arc::new(Intake::new(settings.body_timeout, settings.body_budget));
         let overview = Arc::new(Overview::default());
-        let draining = AtomicBool::new(false);
-        Self { cluster, lookups, settings, metrics, decisions, intake, overview, draining, load }
+        let (leader, draining) = (Arc::default(), AtomicBool::new(false));
+        Self { cluster, lookups, settings, metrics, decisions, intake, overview, leader, draining, load }
     }
 
     /// The picture of the cluster for one request, with the sum over its real nodes: summed once per picture, for

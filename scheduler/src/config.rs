@@ -10,7 +10,7 @@ use policies::policy::Policy;
 use serde::Deserialize;
 
 /// Everything that can be configured.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Config {
     /// Path of a kubeconfig; without it the in-cluster ServiceAccount, or else `$KUBECONFIG`, is used.
@@ -27,10 +27,64 @@ pub struct Config {
     pub marker: bool,
     /// Namespaces whose pods and workloads are admitted untouched.
     pub namespace_exempt: Vec<String>,
+    /// Namespace of burst: ledgers and the leader's Lease are in it.
+    pub namespace: String,
+    /// The leader that grants.
+    pub leader: LeaderOptions,
+    /// How a decision reaches the scheduler.
+    pub driver: Driver,
+    /// A file with prices (YAML), instead of the published ones.
+    pub price_book: Option<PathBuf>,
     /// Reading the cluster.
     pub cache: Cache,
     /// Stopping.
     pub shutdown: Shutdown,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            http: Http::default(),
+            https: Https::default(),
+            default_policy: Policy::default(),
+            marker: false,
+            namespace_exempt: Vec::new(),
+            namespace: "burst-system".to_owned(),
+            leader: LeaderOptions::default(),
+            driver: Driver::default(),
+            price_book: None,
+            cache: Cache::default(),
+            shutdown: Shutdown::default(),
+        }
+    }
+}
+
+/// Taking part in the election of the one replica that grants.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct LeaderOptions {
+    /// Whether this replica takes part. Where none does, governed pods wait for ever.
+    pub enabled: bool,
+    /// Name of the Lease; the shipped rights are for `burst-leader`.
+    pub lease: String,
+}
+
+impl Default for LeaderOptions {
+    fn default() -> Self {
+        Self { enabled: true, lease: "burst-leader".to_owned() }
+    }
+}
+
+/// How a decision reaches the scheduler (DESIGN 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Driver {
+    /// The scheduler calls us.
+    #[default]
+    Extender,
+    /// The scheduler cannot be configured: pods get their toleration when they may burst.
+    Toleration,
 }
 
 /// The plain HTTP listener.
@@ -122,7 +176,7 @@ fn policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Policy, D
 }
 
 /// Environment variables that override a scalar of the file, and the key that each one sets.
-pub const ENVIRONMENT: [(&str, &str); 7] = [
+pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("BURST_KUBECONFIG", "kubeconfig"),
     ("BURST_HTTP_BIND", "http.bind"),
     ("BURST_HTTPS_BIND", "https.bind"),
@@ -130,6 +184,10 @@ pub const ENVIRONMENT: [(&str, &str); 7] = [
     ("BURST_HTTPS_KEY_FILE", "https.keyFile"),
     ("BURST_DEFAULT_POLICY", "defaultPolicy"),
     ("BURST_MARKER", "marker"),
+    ("BURST_NAMESPACE", "namespace"),
+    ("BURST_LEADER_ENABLED", "leader.enabled"),
+    ("BURST_DRIVER", "driver"),
+    ("BURST_PRICE_BOOK", "priceBook"),
 ];
 
 /// Why the configuration cannot be used.
@@ -225,6 +283,10 @@ defaultPolicy: localPrefer
 marker: true
 namespaceExempt: [kube-system, burst-system]
 cache: {staleAfterSeconds: 9}
+namespace: elsewhere
+leader: {enabled: false, lease: mine}
+driver: toleration
+priceBook: /etc/burst/prices.yaml
 shutdown: {drainSeconds: 0, graceSeconds: 1}
 ";
         let config = load(yaml, &[]).expect("a good file");
@@ -235,6 +297,9 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
         assert_eq!((config.default_policy, config.marker), (Policy::LocalPrefer, true));
         assert_eq!(config.namespace_exempt, ["kube-system", "burst-system"]);
         assert_eq!(config.cache.stale_after(), Duration::from_secs(9));
+        assert_eq!(config.leader, LeaderOptions { enabled: false, lease: "mine".to_owned() });
+        assert_eq!((config.namespace.as_str(), config.driver), ("elsewhere", Driver::Toleration));
+        assert_eq!(config.price_book.as_deref(), Some(Path::new("/etc/burst/prices.yaml")));
     }
 
     #[test]
@@ -244,6 +309,8 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
         assert_eq!(config.http.bind.to_string(), "127.0.0.1:10261");
         assert_eq!(config.https.bind.to_string(), "0.0.0.0:10260");
         assert_eq!(config.default_policy, Policy::Off);
+        assert_eq!((config.namespace.as_str(), config.driver), ("burst-system", Driver::Extender));
+        assert!(config.leader.enabled && config.price_book.is_none());
     }
 
     #[test]
@@ -278,6 +345,8 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
         check("defaultPolicy: Auto", &["defaultPolicy", "Auto", "localPrefer"]);
         check("namespaceExempt: kube-system", &["namespaceExempt", "sequence"]);
         check("cache: {staleAfterSeconds: -1}", &["staleAfterSeconds"]);
+        check("driver: both", &["driver", "both", "toleration"]);
+        check("leader: {enable: true}", &["unknown field", "enable", "lease"]);
         check("https: {certFile: /c}", &["https.keyFile is not set"]);
         check("https: {keyFile: /c}", &["https.certFile is not set"]);
         check("http: [", &["scheduler.yaml"]);

@@ -9,6 +9,7 @@ pub mod app;
 pub mod config;
 pub mod decisions;
 pub mod http;
+pub mod leader;
 pub mod metrics;
 pub mod observer;
 pub mod page;

@@ -48,6 +48,7 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config, |key| std::env::var(key).ok())?;
     if arguments.check_config {
         run::certificate(&config)?;
+        run::prices(&config)?;
         writeln!(std::io::stdout(), "{}: ok", arguments.config.display())?;
         return Ok(());
     }

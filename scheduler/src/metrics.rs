@@ -7,6 +7,6 @@ mod gauges;
 mod handles;
 mod names;
 
-pub use gauges::gauges;
+pub use gauges::{gauges, leader};
 pub use handles::{Call, Code, InFlight, Metrics, Mode, Verb};
 pub use names::{Kind, Metric};

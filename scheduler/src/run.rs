@@ -2,12 +2,15 @@
 //! HTTP server's own threads.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::client::AccessError;
-use cluster::policy_objects::PolicyObjects;
-use cluster::{Access, ClusterWatch, Recorder};
+use cluster::{Access, ClusterWatch, PolicyObjects, Recorder, governed, ledgers, reports};
+use jiff::Timestamp;
+use kube::Client;
+use policies::price::PriceBook;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +19,7 @@ use crate::app::{App, Settings};
 use crate::config::Config;
 use crate::decisions::Ring;
 use crate::http::{self, Listeners};
+use crate::leader::Leader;
 use crate::metrics::{Metric, Metrics};
 use crate::observer::Observer;
 use crate::tls::{Certificate, TlsError};
@@ -47,6 +51,14 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The price book cannot be used.
+    #[error("priceBook {file}: {why}")]
+    Prices {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The servers cannot be started.
     #[error("cannot start serving: {0}")]
     Serve(std::io::Error),
@@ -58,19 +70,25 @@ pub enum RunError {
 /// [`RunError`].
 pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), RunError> {
     let certificate = certificate(&config)?;
+    let prices = prices(&config)?;
     let access = Access::load(config.kubeconfig.as_deref()).await?;
     let client = access.client()?;
     let (tasks, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let policies = PolicyObjects::start(&client, &tasks, &tracker);
-    let lookups = Lookups::start(&client, policies, &config.namespace_exempt, &tasks, &tracker);
+    let objects = PolicyObjects::start(&client, &tasks, &tracker);
+    let lookups = Lookups::start(&client, objects.clone(), &config.namespace_exempt, &tasks, &tracker);
     let cluster = ClusterWatch::start(access.client()?, tasks.clone(), &tracker);
     let decisions = Arc::new(Ring::default());
     let events = Recorder::start(client.clone(), CONTROLLER, &instance(), tasks.clone(), &tracker);
     let observer =
         Observer { cluster: cluster.clone(), decisions: decisions.clone(), metrics: metrics.clone(), events };
-    observer.start(client, &tasks, &tracker);
+    let recorder = observer.events.clone();
+    observer.start(client.clone(), &tasks, &tracker);
     let app = Arc::new(App::new(cluster, lookups, Settings::from(&config), metrics.clone(), decisions));
     tracker.spawn(app.overview.clone().run(access.client()?, tasks.clone()));
+    if config.leader.enabled {
+        let parts = Parts { client, objects, events: recorder, prices };
+        leader(&config, &app, parts, &tasks, &tracker).start(&tasks, &tracker);
+    }
     tracker.spawn(upkeep(metrics.clone(), tasks.clone()));
     if let Some(certificate) = &certificate {
         tracker.spawn(certificate.clone().follow(tasks.clone(), move |result| reloaded(&metrics, result)));
@@ -86,6 +104,55 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         tracing::warn!(tasks = tracker.len(), "some tasks did not end in time");
     }
     Ok(())
+}
+
+/// What the leader shares with the rest of the process, or takes over.
+struct Parts {
+    client: Client,
+    objects: PolicyObjects,
+    events: Recorder,
+    prices: PriceBook,
+}
+
+/// The leader's part of this replica, with the watches that only it needs.
+fn leader(
+    config: &Config,
+    app: &App,
+    parts: Parts,
+    tasks: &CancellationToken,
+    tracker: &TaskTracker,
+) -> Leader {
+    let Parts { client, objects, events, prices } = parts;
+    Leader {
+        namespace: config.namespace.clone(),
+        lease: config.leader.lease.clone(),
+        // Host names are shared by copies on one host network; a restarted copy is another one too.
+        identity: format!("{}-{}-{:x}", instance(), std::process::id(), Timestamp::now().as_nanosecond()),
+        cluster: app.cluster.clone(),
+        objects,
+        pods: governed::watch(&client, tasks.clone(), tracker),
+        reports: reports::watch(&client, tasks.clone(), tracker),
+        ledgers: ledgers::watch(&client, &config.namespace, tasks.clone(), tracker),
+        prices: Arc::new(prices),
+        planner: policies::ledger::plan,
+        stale_after: config.cache.stale_after(),
+        events,
+        decisions: app.decisions.clone(),
+        metrics: app.metrics.clone(),
+        view: app.leader.clone(),
+        client,
+    }
+}
+
+/// The operator's prices, else the published ones.
+///
+/// # Errors
+/// [`RunError::Prices`].
+pub fn prices(config: &Config) -> Result<PriceBook, RunError> {
+    let Some(file) = &config.price_book else { return Ok(PriceBook::shipped()) };
+    let wrong = |why: String| RunError::Prices { file: file.clone(), why };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    PriceBook::read(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// The serving certificate, if HTTPS is configured.

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 
 use crate::app::App;
-use crate::metrics::gauges;
+use crate::metrics::{gauges, leader};
 
 /// `GET /healthz`, `GET /livez`: the process answers.
 pub(super) async fn alive() -> HttpResponse {
@@ -23,6 +23,7 @@ pub(super) async fn ready(app: Data<App>) -> HttpResponse {
 pub(super) async fn metrics(app: Data<App>) -> HttpResponse {
     let mut text = app.metrics.render();
     gauges(&app.cluster.snapshot(), app.cluster.freshness(), &mut text);
+    leader(&app.leader.load(), &mut text);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 

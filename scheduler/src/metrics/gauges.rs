@@ -4,9 +4,12 @@ use std::fmt::Write;
 
 use cluster::freshness::Freshness;
 use cluster::snapshot::{ClassTotals, Snapshot};
+use policies::burst_policy::{Limit, Usage};
 use policies::policy::Policy;
+use policies::quantity::Quantity;
 
 use super::Metric;
+use crate::leader::{PolicyRow, View};
 
 /// Appends the gauges in the exposition format.
 pub fn gauges(snapshot: &Snapshot, freshness: &Freshness, out: &mut String) {
@@ -60,6 +63,59 @@ fn pods(page: &mut Page<'_>, snapshot: &Snapshot) {
     });
     page.write(Metric::PodsByPolicy, by_policy);
     page.write(Metric::PodsPending, [(String::new(), f64::from(snapshot.totals().pending_pods))]);
+}
+
+/// Appends what the leader knows; on other replicas only that they do not lead.
+pub fn leader(view: &View, out: &mut String) {
+    let mut page = Page(out);
+    page.write(Metric::Leader, [(String::new(), f64::from(u8::from(view.leading)))]);
+    let amounts = |of: fn(&Usage) -> &Limit| {
+        view.policies.iter().flat_map(move |row| {
+            let tiers = row.usage.iter();
+            tiers.flat_map(move |usage| limit(&row.policy, &usage.name, of(usage)))
+        })
+    };
+    page.write(Metric::PolicyLimit, amounts(|usage| &usage.max));
+    page.write(Metric::PolicyUsed, amounts(|usage| &usage.used));
+    let budgets = view.policies.iter().flat_map(|row| {
+        row.spend.iter().map(|spend| {
+            let scope = label("namespace", spend.namespace.as_deref().unwrap_or_default());
+            let place = format!("{},{scope}", label("window", &spend.window));
+            let labels = format!("{},{place},{}", policy(row), label("currency", &spend.currency));
+            (labels, units(spend.max.minus(spend.spent).as_nano()))
+        })
+    });
+    page.write(Metric::BudgetRemaining, budgets);
+    let rates = view.policies.iter().filter(|row| !row.spend.is_empty());
+    page.write(Metric::SpendRate, rates.map(|row| (policy(row), units(row.rate.into()))));
+    let grants = view.policies.iter().flat_map(|row| {
+        let states = ["open", "closing"].into_iter().zip(row.grants);
+        states.map(|(state, n)| (format!("{},{}", policy(row), label("state", state)), number(n)))
+    });
+    page.write(Metric::Grants, grants);
+}
+
+fn policy(row: &PolicyRow) -> String {
+    label("policy", &row.policy)
+}
+
+/// The resources that a limit names; a quantity that cannot be read is left out.
+fn limit(policy: &str, tier: &str, limit: &Limit) -> Vec<(String, f64)> {
+    let quantity = |text: &Option<String>| Quantity::parse(text.as_deref()?).ok();
+    let cpu = quantity(&limit.cpu).map(|quantity| units(quantity.nano()));
+    let memory = quantity(&limit.memory).map(|quantity| units(quantity.nano()));
+    let amounts =
+        [("pods", limit.pods.map(number)), ("cpu", cpu), ("memory", memory), ("gpu", limit.gpu.map(number))];
+    let labels = |resource| {
+        format!("{},{},{}", label("policy", policy), label("tier", tier), label("resource", resource))
+    };
+    amounts.into_iter().filter_map(|(resource, amount)| Some((labels(resource), amount?))).collect()
+}
+
+/// Billionths as units; a metric need not be exact.
+#[allow(clippy::cast_precision_loss)]
+fn units(nano: i128) -> f64 {
+    nano as f64 / 1e9
 }
 
 type Read = fn(&ClassTotals) -> f64;

@@ -14,6 +14,8 @@ const TIME: [f64; 14] =
     [50e-6, 100e-6, 150e-6, 200e-6, 300e-6, 500e-6, 750e-6, 1e-3, 2e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1.0];
 /// Buckets of admission's time: it may ask the API server.
 const ADMISSION_TIME: [f64; 10] = [100e-6, 300e-6, 1e-3, 3e-3, 10e-3, 30e-3, 100e-3, 300e-3, 1.0, 2.0];
+/// Buckets of a pod's wait for its grant: at once, to hours behind a ceiling.
+const WAIT: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 28_800.0];
 /// Buckets of request sizes.
 const BYTES: [f64; 8] = [1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 8_388_608.0, 67_108_864.0];
 /// Buckets of node counts.
@@ -221,9 +223,10 @@ fn describe(recorder: &PrometheusRecorder, metric: Metric) {
 }
 
 fn builder() -> PrometheusBuilder {
-    let buckets: [(Metric, &[f64]); 4] = [
+    let buckets: [(Metric, &[f64]); 5] = [
         (Metric::ExtenderDuration, &TIME),
         (Metric::AdmissionDuration, &ADMISSION_TIME),
+        (Metric::DecisionWait, &WAIT),
         (Metric::ExtenderBytes, &BYTES),
         (Metric::ExtenderNodes, &NODES),
     ];

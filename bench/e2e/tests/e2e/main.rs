@@ -11,6 +11,7 @@ mod cloud_answers;
 mod deletion;
 mod explain;
 mod governed;
+mod limits;
 mod outage;
 mod placement;
 mod policies;
@@ -37,6 +38,8 @@ const CASES: &[(&str, Case)] = cases![
     outage::bridge_killed_in_the_middle_of_creates,
     outage::scheduler_down_promises_hold,
     outage::wrong_signature_is_refused,
+    limits::ceiling_holds_through_a_crash_and_flows_on_when_raised,
+    limits::waiting_pods_are_bound_within_a_second_of_the_deadline,
     cloud_answers::refusals_are_told_and_survived,
     policies::definitions_are_accepted_and_explained,
     policies::contradictions_are_refused,
