@@ -32,6 +32,7 @@ pub struct Config {
     /// The leader that grants.
     pub leader: LeaderOptions,
     /// How a decision reaches the scheduler.
+    #[serde(deserialize_with = "driver")]
     pub driver: Driver,
     /// A file with prices (YAML), instead of the published ones.
     pub price_book: Option<PathBuf>,
@@ -77,8 +78,7 @@ impl Default for LeaderOptions {
 }
 
 /// How a decision reaches the scheduler (DESIGN 5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Driver {
     /// The scheduler calls us.
     #[default]
@@ -173,6 +173,16 @@ fn policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Policy, D
         let legal = Policy::ALL.map(Policy::as_str).join(", ");
         serde::de::Error::custom(format!("{value:?} is not a policy; legal values are {legal}"))
     })
+}
+
+fn driver<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Driver, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "extender" => Ok(Driver::Extender),
+        "toleration" => Ok(Driver::Toleration),
+        other => Err(serde::de::Error::custom(format!(
+            "driver: {other:?} is not a driver; legal values are extender, toleration"
+        ))),
+    }
 }
 
 /// Environment variables that override a scalar of the file, and the key that each one sets.
