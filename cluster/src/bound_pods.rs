@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use policies::keys;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -37,8 +38,64 @@ pub struct BoundPod {
     pub deletion_grace_seconds: Option<i64>,
     /// `status.phase`.
     pub phase: PodPhase,
+    /// What burst reads of the metadata at every change.
+    pub marks: Box<Marks>,
     /// The complete Pod as JSON text, `apiVersion` and `kind` included, `managedFields` not.
     pub json: Bytes,
+}
+
+/// What burst reads of a pod's metadata at every change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// It carries the label [`keys::GOVERNED`] or the annotation [`keys::BURST_POLICY`]: it needs a grant.
+    pub governed: bool,
+    /// The policy object that governs it.
+    pub policy: Option<SmolStr>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<jiff::Timestamp>,
+    /// Its controller.
+    pub controller: Option<Controller>,
+    /// Annotation [`keys::DELETION_COST`].
+    pub deletion_cost: Option<SmolStr>,
+    /// Annotation [`keys::ORIGINAL_DELETION_COST`].
+    pub original_deletion_cost: Option<SmolStr>,
+}
+
+/// The owner reference with `controller: true`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controller {
+    /// `ReplicaSet`, `Job`, …
+    pub kind: SmolStr,
+    /// Its name.
+    pub name: SmolStr,
+    /// Its UID.
+    pub uid: SmolStr,
+}
+
+impl Marks {
+    fn of(metadata: &Map<String, Value>) -> Self {
+        let entry = |map: &str, key: &str| Some(SmolStr::from(metadata.get(map)?.get(key)?.as_str()?));
+        let policy = entry("annotations", keys::BURST_POLICY);
+        let owners = metadata.get("ownerReferences").and_then(Value::as_array).into_iter().flatten();
+        let of = |owner: &Value, key: &str| owner.get(key).and_then(Value::as_str).unwrap_or_default().into();
+        let controller = owners
+            .filter(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
+            .map(|owner| Controller {
+                kind: of(owner, "kind"),
+                name: of(owner, "name"),
+                uid: of(owner, "uid"),
+            })
+            .next();
+        Self {
+            governed: policy.is_some()
+                || entry("labels", keys::GOVERNED).is_some_and(|value| value == "true"),
+            policy,
+            created: metadata.get("creationTimestamp").and_then(Value::as_str).and_then(|at| at.parse().ok()),
+            controller,
+            deletion_cost: entry("annotations", keys::DELETION_COST),
+            original_deletion_cost: entry("annotations", keys::ORIGINAL_DELETION_COST),
+        }
+    }
 }
 
 impl BoundPod {
@@ -59,6 +116,7 @@ impl BoundPod {
         if uid.is_empty() {
             return None;
         }
+        let marks = Box::new(Marks::of(metadata));
         let pod = Self {
             uid,
             namespace: text("namespace"),
@@ -69,6 +127,7 @@ impl BoundPod {
             phase: PodPhase::parse(
                 object.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default(),
             ),
+            marks,
             json: Bytes::new(),
         };
         Some(Self { json: Bytes::from(serde_json::to_vec(&object).ok()?.into_boxed_slice()), ..pod })

@@ -87,7 +87,25 @@ pub type Written = Result<Outcome, WriteError>;
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn patch_pod_status(client: &Client, pod: PodRef<'_>, status: &Value) -> Written {
-    let body = json!({"metadata": {"uid": pod.uid}, "status": status});
+    patch_pod_status_with(client, pod, status, None).await
+}
+
+/// As [`patch_pod_status`], with annotations of the pod in the same write (`null` removes one): the API server takes
+/// metadata along with a status.
+///
+/// # Errors
+/// [`WriteError`] when refused for good.
+pub async fn patch_pod_status_with(
+    client: &Client,
+    pod: PodRef<'_>,
+    status: &Value,
+    annotations: Option<&Value>,
+) -> Written {
+    let mut metadata = json!({"uid": pod.uid});
+    if let (Some(annotations), Some(metadata)) = (annotations, metadata.as_object_mut()) {
+        metadata.insert("annotations".to_owned(), annotations.clone());
+    }
+    let body = json!({"metadata": metadata, "status": status});
     let path = format!("{}/status", pod.path());
     send(client, Write::patch("patch status of", pod.words(), path, body)).await
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::client::AccessError;
-use cluster::{Access, Recorder, lease};
+use cluster::{Access, PolicyObjects, Recorder, lease, ledgers, reports};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
+use policies::ledger::NodeReport;
 use tokio::sync::watch;
 
 use crate::cloud::{CloudError, Provider};
@@ -22,8 +23,9 @@ use crate::kubelet::{
 };
 use crate::metrics::Measured;
 use crate::node::{KeeperSettings, keep};
+use crate::pods::ground::Sources;
 use crate::pods::table::Settings;
-use crate::pods::{Driver, Handle, KubeResolve, NodeBackend};
+use crate::pods::{Driver, Ground, Handle, KubeResolve, NodeBackend, Wish};
 use crate::registry;
 use crate::supervisor::Supervisor;
 
@@ -101,7 +103,9 @@ pub async fn run(config: BridgeConfig, stop: impl Future<Output = ()>) -> Result
         tls,
         cluster_id,
         readiness: Readiness::default(),
+        ground: watch::channel(Arc::default()).1,
     };
+    parts.start_ground();
     let config = parts.config.clone();
     for node in &config.nodes {
         parts.start_node(node)?;
@@ -130,9 +134,35 @@ struct Parts {
     cluster_id: String,
     supervisor: Supervisor,
     readiness: Readiness,
+    ground: watch::Receiver<Arc<Ground>>,
 }
 
 impl Parts {
+    /// Grants, policy objects and the reports of all virtual nodes: one picture for every node of this process.
+    fn start_ground(&mut self) {
+        let (cancel, tracker) = (self.supervisor.token().clone(), self.supervisor.tracker());
+        let sources = Sources {
+            ledgers: ledgers::watch(&self.own, &self.config.namespace, cancel.clone(), tracker),
+            policies: PolicyObjects::start(&self.own, &cancel, tracker),
+            reports: reports::watch(&self.own, cancel.clone(), tracker),
+        };
+        let (sender, receiver) = watch::channel(Arc::default());
+        let sender = Arc::new(sender);
+        self.ground = receiver;
+        self.supervisor.keep("grants and policies".to_owned(), move |cancel| {
+            sources.clone().follow(sender.clone(), cancel)
+        });
+    }
+
+    fn start_report(&self, node: &NodeConfig) -> watch::Sender<Option<NodeReport>> {
+        let (sender, receiver) = watch::channel(None);
+        let (client, name) = (self.own.clone(), node.name.clone());
+        self.supervisor.keep(format!("report of node {name}"), move |cancel| {
+            crate::report::keep(client.clone(), name.clone(), receiver.clone(), cancel)
+        });
+        sender
+    }
+
     fn start_node(&mut self, node: &NodeConfig) -> Result<(), StartError> {
         let provider = registry::open(node, &self.cluster_id)
             .map_err(|error| StartError::Provider { node: node.name.clone(), error })?;
@@ -166,6 +196,9 @@ impl Parts {
             sweep_every: Duration::from_secs(self.config.gc.interval_seconds),
             call_timeout: Duration::from_secs(self.config.pods.call_timeout_seconds),
             synced,
+            own: self.own.clone(),
+            ground: self.ground.clone(),
+            report: self.start_report(node),
             queries,
         });
         self.readiness.add(format!("pods of node {}", node.name), move || *is_synced.borrow());
@@ -227,6 +260,9 @@ fn table_settings(config: &BridgeConfig, node: &NodeConfig) -> Settings {
         max_backoff: Duration::from_secs(config.pods.max_backoff_seconds),
         settle: Duration::from_secs(config.pods.settle_seconds),
         deletion_patience: DELETION_PATIENCE,
+        place_patience: Duration::from_secs(config.pods.place_patience_seconds),
+        zone: node.cloud_zone().to_owned(),
+        deletion_cost: if config.pods.restore_deletion_cost { Wish::Original } else { Wish::CloudFirst },
         limits: Limits {
             min_age: Duration::from_secs(config.gc.min_age_seconds),
             max_percent: config.gc.max_percent,

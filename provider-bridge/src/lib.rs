@@ -14,5 +14,6 @@ pub mod metrics;
 pub mod node;
 pub mod pods;
 pub mod registry;
+pub mod report;
 pub mod streams;
 pub mod supervisor;

@@ -94,7 +94,7 @@ fn our_own_kinds_have_one_writer_each() {
     let wanted = [
         ("burst-bridge", "burstpolicies", "get list watch"),
         ("burst-bridge", "clusterburstpolicies", "get list watch"),
-        ("burst-bridge", "virtualnodereports", "create get list update"),
+        ("burst-bridge", "virtualnodereports", "create get list update watch"),
         ("burst-ledger-reader", "burstledgers", "get list watch"),
         ("burst-ledger-writer", "burstledgers", "create get list update watch"),
         ("burst-scheduler", "burstpolicies", "get list watch"),

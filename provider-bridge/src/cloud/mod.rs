@@ -3,11 +3,13 @@
 //! Providers hold no pod state: everything needed to find an instance again is in its tags (see `policies::keys::tag`).
 //! They get Secrets and ConfigMaps through [`Resolve`], never a Kubernetes client.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use policies::resources::Resources;
 use serde_json::Value;
 
 use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
@@ -45,6 +47,8 @@ pub struct Instance {
     pub created: Option<jiff::Timestamp>,
     /// Deletion was asked for and is not finished.
     pub deleting: bool,
+    /// The size that it is billed as, as far as its tags say.
+    pub billed: Resources,
     /// Pod status in Kubernetes' form (`status` of a Pod), already stripped of what is the cloud's own business.
     pub status: Arc<Value>,
 }
@@ -71,6 +75,12 @@ pub struct CreateRequest {
     pub node: String,
     /// The complete local Pod object as JSON.
     pub object: Arc<Value>,
+    /// Labels that the pod's policy puts on the instance; they win over the pod's own, never over the identity.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations that the pod's policy puts on the instance.
+    pub annotations: BTreeMap<String, String>,
+    /// A policy limits the pod: an open grant must exist at the moment of the call.
+    pub needs_grant: bool,
 }
 
 /// Looks up what a pod refers to, as the virtual node's identity. `Ok(None)` is "does not exist".

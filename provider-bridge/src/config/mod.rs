@@ -35,6 +35,9 @@ pub struct BridgeConfig {
     /// virtual node to what its own pods use).
     #[serde(default = "yes")]
     pub impersonate_nodes: bool,
+    /// Namespace of burst itself, where the ledgers of grants are.
+    #[serde(default = "burst_system")]
+    pub namespace: String,
     /// Concurrency and times of pod life.
     #[serde(default)]
     pub pods: PodsConfig,
@@ -89,6 +92,11 @@ pub struct PodsConfig {
     pub settle_seconds: u64,
     /// A call to the cloud without an answer for so long counts as "outcome unknown" (seconds).
     pub call_timeout_seconds: u64,
+    /// How long an instance that the cloud took may wait for a place before its pod is handed back (seconds), where
+    /// somebody makes a new one.
+    pub place_patience_seconds: u64,
+    /// Give ReplicaSet pods their own deletion cost back and write none: before the bridge is removed.
+    pub restore_deletion_cost: bool,
 }
 
 impl Default for PodsConfig {
@@ -100,7 +108,17 @@ impl Default for PodsConfig {
             max_backoff_seconds: 120,
             settle_seconds: 3,
             call_timeout_seconds: 60,
+            place_patience_seconds: 20,
+            restore_deletion_cost: false,
         }
+    }
+}
+
+impl NodeConfig {
+    /// The cloud's zone, as far as it is declared.
+    pub fn cloud_zone(&self) -> &str {
+        let of_cci = || self.cci.as_ref().and_then(|cci| cci.available_zone.as_deref());
+        self.zone.as_deref().or_else(of_cci).unwrap_or_default()
     }
 }
 
@@ -236,6 +254,10 @@ pub struct CciNetworkConfig {
     pub cidr: String,
     /// Security group id.
     pub security_group_id: Option<String>,
+}
+
+fn burst_system() -> String {
+    "burst-system".to_owned()
 }
 
 const fn yes() -> bool {

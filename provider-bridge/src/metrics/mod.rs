@@ -2,10 +2,13 @@
 //!
 //! Base units, closed label sets, no pod names: a node label holds one of the few virtual nodes.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use policies::ledger::StockOut;
 
 mod measured;
 
@@ -34,6 +37,8 @@ pub enum Metric {
     ImplausibleLists,
     /// The cloud counts as unreachable.
     CloudOutage,
+    /// A class of sizes is sold out in the node's place.
+    StockoutState,
     /// Tasks that ended abnormally and were started again.
     TaskRestarts,
     /// Version.
@@ -41,7 +46,7 @@ pub enum Metric {
 }
 
 /// All of them with what they mean, for the documentation and the `HELP` lines.
-pub const ALL: [(Metric, &str); 12] = [
+pub const ALL: [(Metric, &str); 13] = [
     (Metric::Pods, "Pods of a virtual node by state"),
     (Metric::CloudRequests, "Calls to the cloud by operation and outcome"),
     (Metric::CloudRequestSeconds, "Duration of calls to the cloud"),
@@ -55,6 +60,10 @@ pub const ALL: [(Metric, &str); 12] = [
         "Listings that were not believed because they would end too many pods at once",
     ),
     (Metric::CloudOutage, "1 while the cloud counts as unreachable"),
+    (
+        Metric::StockoutState,
+        "1 while the cloud has sold out a class of sizes where the virtual node is, else 0",
+    ),
     (Metric::TaskRestarts, "Tasks that ended abnormally and were started again"),
     (Metric::BuildInfo, "Always 1; the label is the version"),
 ];
@@ -73,6 +82,7 @@ impl Metric {
             Self::OrphansDeleted => "burst_bridge_orphans_deleted_total",
             Self::ImplausibleLists => "burst_bridge_implausible_lists_total",
             Self::CloudOutage => "burst_bridge_cloud_outage",
+            Self::StockoutState => "burst_stockout_state",
             Self::TaskRestarts => "burst_bridge_task_restarts_total",
             Self::BuildInfo => "burst_build_info",
         }
@@ -80,7 +90,7 @@ impl Metric {
 
     fn describe(self, help: &'static str) {
         match self {
-            Self::Pods | Self::Orphans | Self::CloudOutage | Self::BuildInfo => {
+            Self::Pods | Self::Orphans | Self::CloudOutage | Self::StockoutState | Self::BuildInfo => {
                 describe_gauge!(self.name(), help);
             }
             Self::CloudRequests
@@ -169,6 +179,21 @@ pub fn orphan_deleted(node: &str) {
 /// See [`Metric::CloudOutage`].
 pub fn cloud_outage(node: &str, outage: bool) {
     gauge!(Metric::CloudOutage.name(), "node" => node.to_owned()).set(if outage { 1.0 } else { 0.0 });
+}
+
+/// See [`Metric::StockoutState`]. Classes are few: powers of two and numbers of GPUs.
+pub fn stock_outs(node: &str, rows: &[StockOut], now: i64) {
+    static KNOWN: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.extend(rows.iter().map(|row| (node.to_owned(), row.class.clone())));
+    for (node, class) in known.iter().filter(|(of, _)| of == node) {
+        let out = rows.iter().any(|row| row.class == *class && now < row.until);
+        gauge!(Metric::StockoutState.name(), "node" => node.clone(), "class" => class.clone()).set(if out {
+            1.0
+        } else {
+            0.0
+        });
+    }
 }
 
 /// See [`Metric::TaskRestarts`].

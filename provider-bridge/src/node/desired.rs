@@ -93,6 +93,10 @@ fn labels(view: NodeView<'_>) -> BTreeMap<String, String> {
     ];
     rows.extend(region(c).map(|region| ("topology.kubernetes.io/region", region)));
     rows.extend(c.zone.as_deref().map(|zone| ("topology.kubernetes.io/zone", zone)));
+    // A label of our own: selectable, and no topology that constraints of other pods could stall on.
+    if c.zone.is_none() && !c.cloud_zone().is_empty() {
+        rows.push((keys::ZONE, c.cloud_zone()));
+    }
     if c.hostname_label {
         rows.push(("kubernetes.io/hostname", &c.name));
     }

@@ -6,21 +6,30 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cluster::events::Event;
 use cluster::patch::{self, PodRef, Written};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use serde_json::Value;
 use smol_str::{SmolStr, ToSmolStr};
+use tokio::sync::watch;
 
+use super::ground::Ground;
+use super::hand_back::{Way, ignores_disruption};
 use super::machine::Outcome;
+use super::permits::Permit;
 use super::table::{Answer, Work};
 use super::words;
-use crate::cloud::{CloudError, PodIdentity, Provider, Resolve};
+use crate::cloud::{CloudError, CreateRequest, PodIdentity, Provider, Resolve};
 use crate::metrics;
 
 /// What calls are made with.
 pub(super) struct Calls {
     pub(super) client: Client,
+    /// Our own identity: reads what is not a node's business.
+    pub(super) own: Client,
+    /// For the last look at the grants.
+    pub(super) ground: watch::Receiver<Arc<Ground>>,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) resolve: Arc<dyn Resolve>,
     pub(super) record: Arc<dyn Fn(Event) + Send + Sync>,
@@ -31,6 +40,14 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) async fn make(&self, work: Work) -> Answer {
         match work {
+            Work::Create(request) if !self.granted(&request) => {
+                tracing::info!(
+                    node = self.node,
+                    uid = request.pod.uid,
+                    "the grant was gone at the moment of the create; nothing was sent"
+                );
+                Answer::Withheld(request.pod)
+            }
             Work::Create(request) => {
                 let resolve = Telling { resolve: &*self.resolve, pod: &request.pod, record: &*self.record };
                 let result = self.in_time("create", self.provider.create(&request, &resolve)).await;
@@ -42,9 +59,10 @@ impl Calls {
                 log(&self.node, &instance.pod, "delete", result.as_ref().err());
                 Answer::Deleted(instance.pod, result)
             }
-            Work::Patch { pod, status, fingerprint, since } => {
+            Work::Patch { pod, status, annotations, fingerprint, since } => {
                 let status = Value::Object(status);
-                let written = patch::patch_pod_status(&self.client, pod_ref(&pod), &status);
+                let written =
+                    patch::patch_pod_status_with(&self.client, pod_ref(&pod), &status, annotations.as_ref());
                 let outcome = self.write(&pod, "patch status", written).await;
                 Answer::Patched(pod, fingerprint, since, outcome)
             }
@@ -52,6 +70,14 @@ impl Calls {
                 let outcome =
                     self.write(&pod, "remove", patch::delete_pod_now(&self.client, pod_ref(&pod))).await;
                 Answer::Removed(pod, outcome)
+            }
+            Work::HandBack { pod, status, way } => {
+                let outcome = self.hand_back(&pod, &status, way).await;
+                Answer::HandedBack(pod, outcome)
+            }
+            Work::AskJob { pod, job } => {
+                let ignores = self.ask_job(&pod, &job).await;
+                Answer::JobAsked(pod, ignores)
             }
             Work::List { started } => {
                 Answer::Listed(started, self.in_time("list", self.provider.list()).await)
@@ -67,6 +93,39 @@ impl Calls {
                 }
                 Answer::Prepared(result)
             }
+        }
+    }
+
+    /// The freshest that is known of the grants says yes.
+    fn granted(&self, request: &CreateRequest) -> bool {
+        !request.needs_grant || self.ground.borrow().permits.of(&request.pod.uid, &self.node) == Permit::Open
+    }
+
+    /// First the condition, so that whoever sees the pod go sees why; then the eviction, within disruption budgets.
+    async fn hand_back(&self, pod: &PodIdentity, status: &Value, way: Way) -> Outcome {
+        let said = patch::patch_pod_status(&self.client, pod_ref(pod), status);
+        let said = self.write(pod, "patch status", said).await;
+        match (said, way) {
+            (Outcome::Ok, Way::Evict) => {
+                self.write(pod, "evict", patch::evict_pod(&self.client, pod_ref(pod))).await
+            }
+            (said, _) => said,
+        }
+    }
+
+    /// Whether the pod's Job ignores disruptions; nothing if it could not be read.
+    async fn ask_job(&self, pod: &PodIdentity, job: &str) -> Option<bool> {
+        let jobs = Api::<Job>::namespaced(self.own.clone(), &pod.namespace);
+        match tokio::time::timeout(self.timeout, jobs.get_opt(job)).await {
+            Ok(Ok(found)) => {
+                let found = serde_json::to_value(found).unwrap_or_default();
+                Some(ignores_disruption(&found))
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(node = self.node, uid = pod.uid, job, %error, "reading a pod's Job");
+                None
+            }
+            Err(_) => None,
         }
     }
 

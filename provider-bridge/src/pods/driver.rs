@@ -10,12 +10,14 @@ use cluster::bound_pods::{self, BoundPod};
 use cluster::events::Event;
 use futures::StreamExt;
 use kube::Client;
+use policies::ledger::NodeReport;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::calls::Calls;
+use super::ground::Ground;
 use super::machine::Moment;
 use super::table::{Answer, Note, Output, Settings, Table, Work};
 use crate::cloud::{Instance, PodIdentity, Provider, Resolve};
@@ -23,6 +25,8 @@ use crate::metrics;
 
 /// How long calls in flight may run on after cancellation.
 const LAST_CALLS: Duration = Duration::from_secs(10);
+/// How often the report is compared with the last one.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// How often the gauges are refreshed.
 const GAUGES_EVERY: Duration = Duration::from_secs(2);
 
@@ -44,6 +48,12 @@ pub struct Driver {
     pub call_timeout: Duration,
     /// Turns true when both sides were listed.
     pub synced: watch::Sender<bool>,
+    /// Client with the bridge's own identity.
+    pub own: Client,
+    /// Grants, policies and other virtual nodes.
+    pub ground: watch::Receiver<Arc<Ground>>,
+    /// What the node reports.
+    pub report: watch::Sender<Option<NodeReport>>,
     /// Questions of the kubelet port.
     pub queries: Mutex<mpsc::Receiver<Query>>,
 }
@@ -129,6 +139,8 @@ impl Driver {
     pub async fn run(&self, cancel: CancellationToken) {
         let calls = Arc::new(Calls {
             client: self.client.clone(),
+            own: self.own.clone(),
+            ground: self.ground.clone(),
             provider: self.provider.clone(),
             resolve: self.resolve.clone(),
             record: self.record.clone(),
@@ -168,6 +180,10 @@ impl Run<'_> {
         let mut sweep =
             tokio::time::interval_at(Instant::now() + self.driver.sweep_every, self.driver.sweep_every);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ground = self.driver.ground.clone();
+        ground.mark_changed();
+        let mut reports = tokio::time::interval(REPORT_EVERY);
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut gauges = tokio::time::interval(GAUGES_EVERY);
         gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -197,6 +213,12 @@ impl Run<'_> {
                     }
                     None => return,
                 },
+                Ok(()) = ground.changed() => {
+                    self.tick();
+                    let now = ground.borrow_and_update().clone();
+                    self.table.on_ground(now);
+                }
+                _ = reports.tick() => { self.tick(); self.report(); }
                 () = at(timer), if timer.is_some() => { self.tick(); self.table.on_time(); }
                 _ = sweep.tick() => { self.tick(); self.table.sweep(); }
                 _ = gauges.tick() => metrics::pods(&self.driver.settings.node, &self.table.counts()),
@@ -218,6 +240,24 @@ impl Run<'_> {
             );
         }
         self.table.on_pod(event);
+    }
+
+    fn report(&mut self) {
+        let Some(report) = self.table.report() else { return };
+        let node = &self.driver.settings.node;
+        metrics::stock_outs(node, &report.stock_outs, jiff::Timestamp::now().as_second());
+        let report = NodeReport {
+            provider: self.driver.provider.name().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..report
+        };
+        self.driver.report.send_if_modified(|old| {
+            let changed = old.as_ref() != Some(&report);
+            if changed {
+                *old = Some(report);
+            }
+            changed
+        });
     }
 
     fn answer(&self, query: Query) {

@@ -7,6 +7,7 @@ use cluster::slim::PodPhase;
 use serde_json::Value;
 use smol_str::SmolStr;
 
+use super::hand_back::Way;
 use super::machine::{Api, Moment, Record};
 use super::status::{self, Trouble};
 use crate::cloud::{Instance, PodIdentity};
@@ -44,6 +45,16 @@ pub(super) struct Entry {
     pub(super) api_generation: u64,
     /// Waits in a queue for a free call.
     pub(super) queued: bool,
+    /// From when it may be handed back if its place stays sold out, and how.
+    pub(super) hand_back: Option<(Moment, Way)>,
+    /// What its Job answered.
+    pub(super) job_ignores: Option<bool>,
+    /// Class of its size, once asked for.
+    pub(super) class: Option<SmolStr>,
+    /// The owner was told of this stock-out.
+    pub(super) stock_told: Option<u64>,
+    /// Until when a changed deletion cost is not written again.
+    pub(super) cost_quiet_until: Moment,
     /// Moment of the armed timer.
     pub(super) timer: Option<Moment>,
 }
@@ -93,6 +104,11 @@ impl Entry {
             cloud_generation: 0,
             api_generation: 0,
             queued: false,
+            hand_back: None,
+            job_ignores: None,
+            class: None,
+            stock_told: None,
+            cost_quiet_until: Moment::ZERO,
             timer: None,
         }
     }

@@ -92,6 +92,8 @@ pub enum Op {
     PatchLost,
     /// Remove the API object (grace 0, UID precondition).
     Remove,
+    /// Give the pod back to its controller: condition DisruptionTarget, then an eviction with UID precondition.
+    HandBack,
 }
 
 impl Op {
@@ -141,10 +143,16 @@ pub struct Context {
     pub synced: bool,
     /// A predecessor with the same namespace/name may still have an instance, or the node is cordoned.
     pub held: bool,
+    /// No policy limits the pod, or a ledger has an open grant for it. Without it nothing is created; what runs, runs on.
+    pub permitted: bool,
+    /// From when the pod may be handed back to its controller if its place is sold out; `None`: never.
+    pub hand_back: Option<Moment>,
     /// How long a finished pod's instance is kept.
     pub finished_ttl: Duration,
     /// How long after the grace period a deletion may take before the cloud is asked again.
     pub deletion_patience: Duration,
+    /// How long an accepted instance may stay without a place in the cloud before its place counts as sold out.
+    pub place_patience: Duration,
 }
 
 /// Everything known about one pod UID.
@@ -168,6 +176,12 @@ pub struct Record {
     pub contradicted: bool,
     /// The removal of the API object was accepted; only finalizers can keep it.
     pub removed: bool,
+    /// The last create was refused because the cloud has no room for this size here.
+    pub sold_out: bool,
+    /// The instance exists, and the cloud has had no place for it since then.
+    pub unplaced: Option<Moment>,
+    /// The eviction was accepted: the pod's end comes from the API server.
+    pub handed_back: bool,
     /// Back-off of calls to the cloud.
     pub cloud_backoff: Backoff,
     /// Back-off of calls to the API server.
@@ -187,6 +201,9 @@ impl Record {
             finished: false,
             contradicted: false,
             removed: false,
+            sold_out: false,
+            unplaced: None,
+            handed_back: false,
             cloud_backoff: Backoff::new(),
             api_backoff: Backoff::new(),
         }
@@ -212,7 +229,8 @@ pub fn next(record: &Record, context: &Context) -> Next {
         (Api::Unseen, Cloud::Deleting { since }) => confirm(since, 0, context),
 
         (Api::Wanted, Cloud::Absent) => start(record, context),
-        (Api::Wanted, Cloud::Present | Cloud::Finished { .. }) => save_or(record, Next::Idle, context),
+        (Api::Wanted, Cloud::Present) => give_up_place(record, context),
+        (Api::Wanted, Cloud::Finished { .. }) => save_or(record, Next::Idle, context),
         (Api::Wanted, Cloud::Deleting { since }) => save_or(record, confirm(since, 0, context), context),
 
         (Api::Finished, Cloud::Absent) => Next::Idle,
@@ -239,17 +257,52 @@ pub fn next(record: &Record, context: &Context) -> Next {
 }
 
 /// A pod that should run and certainly has no instance.
-const fn start(record: &Record, context: &Context) -> Next {
+fn start(record: &Record, context: &Context) -> Next {
     if record.dirty && (record.finished || worth_saving(record)) {
         Next::Do(Op::Patch)
     } else if record.finished {
         Next::Idle
     } else if record.ran {
         Next::Do(Op::PatchLost)
-    } else if context.held {
+    } else if context.held || !context.permitted || record.handed_back {
         Next::Idle
     } else {
+        match context.hand_back {
+            Some(from) if record.sold_out => hand_back(record, from, context.now),
+            _ => Next::Do(Op::Create),
+        }
+    }
+}
+
+/// The place is sold out and a controller would make a new pod: until it may be handed back, and while the API server
+/// forbids it (a disruption budget), the place is tried again.
+fn hand_back(record: &Record, from: Moment, now: Moment) -> Next {
+    let due = from.max(record.api_backoff.not_before);
+    let retry = record.cloud_backoff.not_before;
+    if due <= now {
+        Next::Do(Op::HandBack)
+    } else if retry <= now {
         Next::Do(Op::Create)
+    } else {
+        Next::Wait(due.min(retry))
+    }
+}
+
+/// An instance without a place in the cloud is given up only where the pod can be handed back afterwards: elsewhere the
+/// cloud goes on looking for a place.
+fn give_up_place(record: &Record, context: &Context) -> Next {
+    let (Some(since), Some(from), false) = (record.unplaced, context.hand_back, record.ran) else {
+        return save_or(record, Next::Idle, context);
+    };
+    let due = (since + context.place_patience).max(from);
+    if due <= context.now {
+        Next::Do(Op::Delete { grace_seconds: 0 })
+    } else {
+        match save_or(record, Next::Idle, context) {
+            Next::Wait(other) => Next::Wait(other.min(due)),
+            Next::Idle => Next::Wait(due),
+            patch => patch,
+        }
     }
 }
 
@@ -311,6 +364,10 @@ pub enum Input {
         /// Its phase is Running or later.
         ran: bool,
     },
+    /// The cloud has no place for an instance that exists (or has one now).
+    Unplaced(bool),
+    /// The cloud refused the create because it is sold out here (or has taken the pod since).
+    SoldOut(bool),
     /// Confirmed gone, or a listing that is late enough does not have it.
     Gone,
     /// A listing that must be confirmed does not have it, or what is known is too old.
@@ -349,6 +406,12 @@ pub fn learn(record: &mut Record, input: Input, now: Moment, jitter: f64, cap: D
                 (record.dirty, record.quiet_until) = (true, until);
             }
         }
+        Input::Unplaced(false) => record.unplaced = None,
+        Input::Unplaced(true) => {
+            record.unplaced.get_or_insert(now);
+            record.sold_out = true;
+        }
+        Input::SoldOut(sold_out) => record.sold_out = sold_out,
         Input::Started(op) => started(record, op, now),
         Input::Done(outcome) => {
             if let Some(op) = record.op.take() {
@@ -377,6 +440,7 @@ const fn gone(record: &mut Record) {
         return;
     }
     record.cloud = Cloud::Absent;
+    record.unplaced = None;
     // A result outlives its instance; anything else the instance said no longer matters.
     record.dirty = record.dirty && record.finished;
 }
@@ -433,6 +497,7 @@ fn done(record: &mut Record, op: Op, outcome: Outcome, now: Moment) {
         (Op::Delete { .. }, Outcome::Unsure | Outcome::NotFound) => doubt(record, now),
         (Op::Delete { .. }, Outcome::Refused { .. }) => {}
         (Op::Remove, Outcome::Ok | Outcome::NotFound) => record.removed = true,
+        (Op::HandBack, Outcome::Ok | Outcome::NotFound) => record.handed_back = true,
         (Op::PatchLost, Outcome::Ok) => {
             record.api = record.api.max(Api::Finished);
             record.finished = true;
@@ -440,7 +505,10 @@ fn done(record: &mut Record, op: Op, outcome: Outcome, now: Moment) {
         (Op::Patch | Op::PatchLost, Outcome::NotFound) => record.dirty = false,
         // What was written, and whether more came meanwhile, is told by `Input::Dirty`.
         (Op::Patch, Outcome::Ok) => {}
-        (Op::Remove | Op::Patch | Op::PatchLost, Outcome::Refused { .. } | Outcome::Unsure) => {}
+        (
+            Op::Remove | Op::Patch | Op::PatchLost | Op::HandBack,
+            Outcome::Refused { .. } | Outcome::Unsure,
+        ) => {}
     }
 }
 

@@ -10,8 +10,11 @@ fn context(now: Moment) -> Context {
         now,
         synced: true,
         held: false,
+        permitted: true,
+        hand_back: None,
         finished_ttl: Duration::from_secs(30),
         deletion_patience: Duration::from_secs(10),
+        place_patience: Duration::from_secs(20),
     }
 }
 
@@ -126,6 +129,78 @@ fn a_predecessor_or_a_cordon_holds_only_the_create() {
     assert_eq!(next(&record, &held), Next::Do(Op::Patch));
 }
 
+#[test]
+fn without_a_grant_nothing_is_created_and_nothing_that_runs_is_stopped() {
+    let without = Context { permitted: false, hand_back: Some(at(0)), ..context(at(100)) };
+    let states = [
+        Cloud::Absent,
+        Cloud::Present,
+        Cloud::Finished { since: at(0) },
+        Cloud::Unknown { since: at(0) },
+        Cloud::Deleting { since: at(99) },
+    ];
+    for cloud in states {
+        for sold_out in [false, true] {
+            let record = Record { api: Api::Wanted, cloud, ran: true, sold_out, ..Record::new(at(0)) };
+            let new = Record { ran: false, ..record };
+            for record in [record, new] {
+                let next = next(&record, &without);
+                assert!(
+                    !matches!(next, Next::Do(Op::Create | Op::Delete { .. } | Op::HandBack)),
+                    "{record:?} {next:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sold_out_pod_is_handed_back_only_without_an_instance_and_tries_meanwhile() {
+    let check = |name: &str, hand_back: Option<u64>, change: fn(&mut Record), expected: Next| {
+        let mut record =
+            Record { api: Api::Wanted, cloud: Cloud::Absent, sold_out: true, ..Record::new(at(0)) };
+        change(&mut record);
+        let context = Context { hand_back: hand_back.map(at), ..context(at(100)) };
+        assert_eq!(next(&record, &context), expected, "{name}");
+    };
+    let same = |_: &mut Record| {};
+    check("nobody would make a new pod", None, same, Next::Do(Op::Create));
+    check("now", Some(100), same, Next::Do(Op::HandBack));
+    check(
+        "now, although the create is in back-off",
+        Some(90),
+        |r| r.cloud_backoff.not_before = at(150),
+        Next::Do(Op::HandBack),
+    );
+    check("later: tried again", Some(120), same, Next::Do(Op::Create));
+    check("later, in back-off", Some(120), |r| r.cloud_backoff.not_before = at(110), Next::Wait(at(110)));
+    check(
+        "a budget forbids it: tried again",
+        Some(0),
+        |r| r.api_backoff.not_before = at(130),
+        Next::Do(Op::Create),
+    );
+    check("there is room again", Some(0), |r| r.sold_out = false, Next::Do(Op::Create));
+    check("accepted", Some(0), |r| r.handed_back = true, Next::Idle);
+    check("it may exist", Some(0), |r| r.cloud = Cloud::Unknown { since: at(0) }, Next::Look);
+    check("it runs", Some(0), |r| (r.cloud, r.ran) = (Cloud::Present, true), Next::Idle);
+    check("it ran: it is lost, not handed back", Some(0), |r| r.ran = true, Next::Do(Op::PatchLost));
+    let unplaced = |r: &mut Record| (r.cloud, r.unplaced) = (Cloud::Present, Some(at(70)));
+    check(
+        "accepted without a place, long enough",
+        Some(0),
+        unplaced,
+        Next::Do(Op::Delete { grace_seconds: 0 }),
+    );
+    check("accepted without a place, nobody would make a new pod", None, unplaced, Next::Idle);
+    check(
+        "accepted without a place just now",
+        Some(0),
+        |r| (r.cloud, r.unplaced) = (Cloud::Present, Some(at(95))),
+        Next::Wait(at(115)),
+    );
+}
+
 /// virtual-kubelet calls create again when its look-up failed (`node/pod.go`): a failed look-up reads as "absent".
 #[test]
 fn an_unsure_create_is_looked_up_and_never_repeated_blindly() {
@@ -201,6 +276,8 @@ struct World {
     user: Api,
     saved_result: bool,
     creates_since_absence: u32,
+    permitted: bool,
+    hand_back: Option<Moment>,
 }
 
 #[derive(Clone, Debug)]
@@ -220,6 +297,11 @@ enum Step {
     LateLands,
     Doubt,
     Resent,
+    Permitted(bool),
+    /// Whether a controller would make a new pod elsewhere.
+    Replaceable(bool),
+    SoldOut(bool),
+    Unplaced(bool),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -235,6 +317,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::LateLands),
         1 => Just(Step::Doubt),
         1 => Just(Step::Resent),
+        1 => any::<bool>().prop_map(Step::Permitted),
+        1 => any::<bool>().prop_map(Step::Replaceable),
+        1 => any::<bool>().prop_map(Step::SoldOut),
+        1 => any::<bool>().prop_map(Step::Unplaced),
     ];
     proptest::collection::vec(step, 1..80)
 }
@@ -253,6 +339,8 @@ impl World {
             user: Api::Wanted,
             saved_result: false,
             creates_since_absence: 0,
+            permitted: true,
+            hand_back: None,
         }
     }
 
@@ -261,7 +349,8 @@ impl World {
     }
 
     fn next(&self) -> Next {
-        next(&self.record, &context(self.now))
+        let context = Context { permitted: self.permitted, hand_back: self.hand_back, ..context(self.now) };
+        next(&self.record, &context)
     }
 
     fn tell_api(&mut self) {
@@ -310,6 +399,11 @@ impl World {
             Step::LateLands => self.land(),
             Step::Doubt => self.tell(Input::Doubt),
             Step::Resent => self.tell_api(),
+            Step::Permitted(permitted) => self.permitted = *permitted,
+            Step::Replaceable(yes) => self.hand_back = yes.then_some(self.now),
+            Step::SoldOut(sold_out) => self.tell(Input::SoldOut(*sold_out)),
+            Step::Unplaced(unplaced) if self.instance == Some(false) => self.tell(Input::Unplaced(*unplaced)),
+            Step::Unplaced(_) => {}
             Step::UserDeletes | Step::UserForces => {}
         }
         if self.late.is_some_and(|until| until < self.now) {
@@ -363,7 +457,15 @@ impl World {
             assert_eq!(self.creates_since_absence, 0, "a second create without a confirmed absence");
             assert_eq!(self.instance, None, "a create while the instance exists");
             assert!(!self.record.finished, "a pod with a result is never run again");
+            assert!(self.permitted, "a create without a grant");
             self.creates_since_absence += 1;
+        }
+        if op == Op::HandBack {
+            assert!(
+                self.permitted && self.hand_back.is_some(),
+                "handed back although nobody makes a new one"
+            );
+            assert_eq!((self.instance, self.late), (None, None), "handed back while an instance may exist");
         }
         if op == Op::Remove {
             assert_eq!(self.instance, None, "the API object was removed while the instance existed");
@@ -406,12 +508,21 @@ impl World {
                 self.tell(Input::Dirty(false));
             }
             Op::Remove => self.api_exists = false,
+            Op::HandBack => {
+                if !self.api_exists {
+                    return Outcome::NotFound;
+                }
+                if self.user == Api::Wanted {
+                    self.user = Api::Deleting { grace_seconds: 5 };
+                }
+            }
         }
         Outcome::Ok
     }
 
     /// Everything works from now on: where does it end?
     fn settle(&mut self) {
+        self.permitted = true;
         for _ in 0..400 {
             self.land();
             if self.instance == Some(true) {

@@ -6,14 +6,21 @@
 mod backend;
 pub mod backoff;
 mod calls;
+mod deletion_cost;
 pub mod driver;
 mod entry;
+pub mod ground;
+pub mod hand_back;
 pub mod machine;
+pub mod permits;
 mod resolve;
 pub mod status;
+pub mod stock;
 pub mod table;
 mod words;
 
 pub use backend::NodeBackend;
+pub use deletion_cost::Wish;
 pub use driver::{Driver, Handle, NodeDown};
+pub use ground::Ground;
 pub use resolve::KubeResolve;

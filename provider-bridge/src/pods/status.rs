@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
+use super::hand_back::Way;
 use crate::cloud::CONDITION_CLOUD_SCHEDULED;
 
 /// Own condition: False while the cloud does not take the pod, with the cloud's reason.
@@ -63,6 +64,14 @@ pub fn is_quiet(status: &Value) -> bool {
     };
     let no_room = list(status, "conditions").any(|c| kind_of(c) == CONDITION_CLOUD_SCHEDULED && !is_true(c));
     phase(status) == "Pending" && !no_room && containers(status).all(|c| creating(c) && !was_started(c))
+}
+
+/// Why the cloud has no place for an instance that it took: it looks for one that it does not have.
+pub fn unplaced(status: &Value) -> Option<&str> {
+    let condition = list(status, "conditions").find(|c| kind_of(c) == CONDITION_CLOUD_SCHEDULED)?;
+    let no_room = condition.get("reason").and_then(Value::as_str) == Some("Unschedulable");
+    let waits = phase(status) == "Pending" && !is_true(condition) && no_room;
+    waits.then(|| condition.get("message").and_then(Value::as_str).unwrap_or_default())
 }
 
 fn containers(status: &Value) -> impl Iterator<Item = &Value> {
@@ -153,6 +162,24 @@ pub fn lost_patch(pod: &Value, place: Place) -> Option<Value> {
         ]),
     );
     Some(Value::Object(wanted))
+}
+
+/// The patch that says that a pod without an instance goes back to its controller. `None` if it has a result.
+pub fn hand_back_patch(pod: &Value, way: Way, place: Place) -> Option<Value> {
+    let stored = pod.get("status").unwrap_or(&Value::Null);
+    if is_terminal(phase(stored)) {
+        return None;
+    }
+    const REASON: &str = "CloudSoldOut";
+    const MESSAGE: &str = "the cloud has no room for this pod's size here, and it has no instance; its controller makes \
+                           a new one";
+    let disrupted = condition("DisruptionTarget", "True", REASON, MESSAGE, place);
+    Some(match way {
+        Way::Evict => json!({ "conditions": [disrupted] }),
+        Way::Fail => {
+            json!({ "phase": "Failed", "reason": REASON, "message": MESSAGE, "conditions": [disrupted] })
+        }
+    })
 }
 
 fn condition(kind: &str, status: &str, reason: &str, message: &str, place: Place) -> Value {

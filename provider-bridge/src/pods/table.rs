@@ -5,21 +5,28 @@
 //! listing says is believed only within the limits of [`gc`].
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use cluster::bound_pods::PodEvent;
 use smol_str::SmolStr;
 
 use self::look::Look;
 use super::entry::Entry;
-use super::machine::{self, Api, Context, Input, Moment, Next};
+use super::machine::{self, Context, Input, Moment, Next};
 use super::words;
 use crate::cloud::{CloudError, InstanceEvent, PodIdentity};
 use crate::gc;
+use crate::pods::ground::Ground;
+use crate::pods::hand_back::Rounds;
+use crate::pods::stock::Stock;
 
 mod answers;
+mod holds;
 mod look;
+mod release;
 mod reports;
 mod start;
+mod stock_out;
 mod sweep;
 mod view;
 mod work;
@@ -44,6 +51,12 @@ pub struct Table {
     api_generation: u64,
     cloud_generation: u64,
     look: Look,
+    /// Grants, policies, other virtual nodes.
+    ground: Arc<Ground>,
+    /// Closing grants that may be ours.
+    closing: release::Closings,
+    stock: Stock,
+    rounds: Rounds,
     sweeper: gc::Sweeper,
     preparing: bool,
     jitter: u64,
@@ -57,6 +70,10 @@ impl Table {
     pub fn new(settings: Settings) -> Self {
         let jitter = settings.seed | 1;
         Self {
+            stock: Stock::of(&settings.zone, Vec::new()),
+            ground: Arc::default(),
+            closing: release::Closings::default(),
+            rounds: Rounds::default(),
             settings,
             entries: HashMap::new(),
             names: HashMap::new(),
@@ -150,10 +167,7 @@ impl Table {
             return;
         }
         self.unlistable = Some(error.clone());
-        let waiting = self.entries.values().filter(|e| e.record.api == Api::Wanted && e.instance.is_none());
-        for pod in waiting.map(|e| e.identity.clone()).collect::<Vec<_>>() {
-            self.refused(&pod, error);
-        }
+        self.settle_waiting();
     }
 
     /// The answer to a piece of work.
@@ -171,6 +185,12 @@ impl Table {
             Answer::Listed(started, result) => self.listed(started, result),
             Answer::OrphansConfirmed(candidates, known) => self.orphans_confirmed(candidates, known),
             Answer::Prepared(_) => self.preparing = false,
+            Answer::Withheld(pod) => {
+                self.cloud_busy = self.cloud_busy.saturating_sub(1);
+                self.done(&pod, machine::Outcome::Refused { after: None });
+            }
+            Answer::HandedBack(pod, outcome) => self.handed_back(&pod, outcome),
+            Answer::JobAsked(pod, ignores) => self.job_asked(&pod, ignores),
         }
         self.drain_queues();
     }
@@ -209,8 +229,11 @@ impl Table {
             now: self.now,
             synced: self.synced(),
             held: self.settings.cordoned || self.has_predecessor(entry),
+            permitted: self.permitted(entry),
+            hand_back: entry.hand_back.map(|(from, _)| from),
             finished_ttl: self.settings.finished_ttl,
             deletion_patience: self.settings.deletion_patience,
+            place_patience: self.settings.place_patience,
         };
         machine::next(&entry.record, &context)
     }
@@ -245,7 +268,7 @@ impl Table {
         for _ in 0..4 {
             let Some(entry) = self.entries.get(uid) else { return };
             match self.next(entry) {
-                Next::Idle => return,
+                Next::Idle => return self.tell_hold(uid),
                 Next::Forget => return self.forget(uid),
                 Next::Wait(at) => return self.arm(uid, at),
                 Next::Look => return self.want_look(uid),
@@ -275,6 +298,7 @@ impl Table {
         for other in left {
             self.settle(&other);
         }
+        self.reconsider_release(uid);
     }
 
     fn arm(&mut self, uid: &SmolStr, at: Moment) {

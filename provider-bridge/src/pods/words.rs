@@ -21,6 +21,12 @@ pub(super) enum Reason {
     DeleteFailed,
     /// The instance vanished without anyone asking here.
     InstanceLost,
+    /// A policy limits the pod and no ledger has an open grant for it.
+    AwaitingGrant,
+    /// The cloud has no room for it, and it keeps trying.
+    StockOut,
+    /// The cloud has no room for it, and it goes back to its controller.
+    HandedBack,
 }
 
 impl Reason {
@@ -32,19 +38,30 @@ impl Reason {
             Self::DeleteSuccess => "ProviderDeleteSuccess",
             Self::DeleteFailed => "ProviderDeleteFailed",
             Self::InstanceLost => "ProviderInstanceLost",
+            Self::AwaitingGrant => "AwaitingGrant",
+            Self::StockOut => "StockOut",
+            Self::HandedBack => "HandedBack",
         }
     }
 
     const fn kind(self) -> EventKind {
         match self {
             Self::CreateSuccess | Self::DeleteSuccess => EventKind::Normal,
-            Self::CreateFailed | Self::DeleteFailed | Self::InstanceLost => EventKind::Warning,
+            Self::AwaitingGrant => EventKind::Normal,
+            Self::CreateFailed
+            | Self::DeleteFailed
+            | Self::InstanceLost
+            | Self::StockOut
+            | Self::HandedBack => EventKind::Warning,
         }
     }
 
     const fn action(self) -> &'static str {
         match self {
-            Self::CreateSuccess | Self::CreateFailed => "CreateInstance",
+            Self::CreateSuccess | Self::CreateFailed | Self::AwaitingGrant | Self::StockOut => {
+                "CreateInstance"
+            }
+            Self::HandedBack => "EvictPod",
             Self::DeleteSuccess | Self::DeleteFailed => "DeleteInstance",
             Self::InstanceLost => "WatchInstance",
         }

@@ -30,6 +30,8 @@ pub(super) async fn create(
         instance: &name,
         node: &request.node,
         pod: &request.pod,
+        labels: &request.labels,
+        annotations: &request.annotations,
     };
     let resolved = fetch(&request.object, &request.pod.namespace, resolve).await?;
     let forged =

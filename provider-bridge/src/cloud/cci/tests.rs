@@ -1,6 +1,7 @@
 //! Component tests: the provider against a small server on loopback that keeps objects, streams and upgrades, and
 //! misbehaves when told to.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
@@ -58,7 +59,14 @@ pub(super) fn request(name: &str, change: impl FnOnce(&mut Value)) -> CreateRequ
         "spec": {"containers": [{"name": "app", "image": "app", "resources": {"limits": {"cpu": "1", "memory": "2Gi"}}}]},
     });
     change(&mut object);
-    CreateRequest { pod, node: NODE.into(), object: Arc::new(object) }
+    CreateRequest {
+        pod,
+        node: NODE.into(),
+        object: Arc::new(object),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        needs_grant: false,
+    }
 }
 
 /// Objects of the local cluster, and what was told to the pod's owner.

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use policies::quantity::Quantity;
+use policies::resources::Resources;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -61,6 +63,10 @@ struct Annotations {
     pod_name: String,
     #[serde(default, rename = "burst.io/copies")]
     copies: String,
+    #[serde(default, rename = "virtual-kubelet.cci.io/burst-pod-cpu")]
+    cpu: String,
+    #[serde(default, rename = "virtual-kubelet.cci.io/burst-pod-memory")]
+    memory: String,
 }
 
 /// One page of a list of `T`.
@@ -107,6 +113,21 @@ pub(super) struct WatchError {
     pub(super) reason: String,
 }
 
+impl Annotations {
+    /// The size that the forge wrote down.
+    fn billed(&self) -> Resources {
+        let read = |text: &str, unit: fn(&Quantity) -> i64| {
+            Quantity::parse(text).ok().and_then(|quantity| u64::try_from(unit(&quantity)).ok()).unwrap_or(0)
+        };
+        Resources {
+            cpu_milli: read(&self.cpu, Quantity::to_milli_ceil),
+            memory_bytes: read(&self.memory, Quantity::to_value_ceil),
+            pods: 1,
+            ..Resources::default()
+        }
+    }
+}
+
 impl CloudPod {
     /// Whether burst made it for this cluster, on one of these nodes.
     pub(super) fn is_ours(&self, cluster_id: &str, nodes: &[String]) -> bool {
@@ -134,6 +155,7 @@ impl CloudPod {
             created: created.and_then(|at| at.parse().ok()),
             status: Arc::new(status::localise(self.status, created)),
             deleting,
+            billed: meta.annotations.billed(),
             pod: PodIdentity {
                 uid: meta.labels.pod_uid,
                 namespace: meta.annotations.pod_namespace,
@@ -158,6 +180,7 @@ mod tests {
                 "name": "web-1", "uid": "cloud-uid", "resourceVersion": "7", "labels": labels,
                 "creationTimestamp": "2026-01-02T03:04:05Z", "finalizers": ["billing.kubernetes.io/podbilling-finalizer"],
                 "annotations": {tag::POD_NAMESPACE: "shop", tag::POD_NAME: "web", "burst.io/copies": "configmaps/a,secrets/b",
+                    policies::keys::burst_size::CPU: "1.25", policies::keys::burst_size::MEMORY: "3Gi",
                     "resource.cci.io/size": "2.00_4.0"}},
             "spec": {"nodeName": "compute-cell-1"},
             "status": {"phase": "Running", "hostIP": "10.1.1.1", "podIP": "192.168.0.9"}
@@ -179,6 +202,7 @@ mod tests {
             PodIdentity { uid: "u1".into(), namespace: "shop".into(), name: "web".into() }
         );
         assert_eq!(instance.node, "n1");
+        assert_eq!((instance.billed.cpu_milli, instance.billed.memory_bytes), (1250, 3 << 30));
         assert!(!instance.deleting);
         assert_eq!(instance.created, Some("2026-01-02T03:04:05Z".parse().unwrap()));
         assert_eq!(instance.status.get("hostIP"), None);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use policies::resources::Resources;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -32,6 +33,7 @@ pub(super) struct Fake {
     pub(super) phase: &'static str,
     pub(super) deleting: bool,
     pub(super) restarts: u64,
+    pub(super) unplaced: bool,
 }
 
 #[derive(Default)]
@@ -55,6 +57,10 @@ pub(super) struct State {
     /// Order of ends: `+uid`, `-uid`.
     pub(super) history: Vec<String>,
     pub(super) prepared: usize,
+    /// New instances find no place.
+    pub(super) unplaced: bool,
+    /// Labels that came with each create.
+    pub(super) labels: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 #[derive(Clone)]
@@ -83,7 +89,7 @@ impl FakeCloud {
 
     pub(super) fn put(&self, uid: &str, namespace: &str, name: &str, node: &str, phase: &'static str) {
         let pod = PodIdentity { uid: uid.into(), namespace: namespace.into(), name: name.into() };
-        self.appear(Fake { pod, node: node.into(), phase, deleting: false, restarts: 0 });
+        self.appear(Fake { pod, node: node.into(), phase, deleting: false, restarts: 0, unplaced: false });
     }
 
     fn appear(&self, instance: Fake) {
@@ -169,6 +175,14 @@ fn view(i: &Fake) -> Instance {
             { "type": "Ready", "status": if running { "True" } else { "False" } },
         ],
     });
+    if i.unplaced
+        && let Some(conditions) = status["conditions"].as_array_mut()
+    {
+        conditions.push(json!({
+            "type": CONDITION_CLOUD_SCHEDULED, "status": "False", "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient cpu.",
+        }));
+    }
     if running {
         status["podIP"] = json!("198.18.64.7");
     }
@@ -178,6 +192,7 @@ fn view(i: &Fake) -> Instance {
         node: i.node.clone(),
         created: None,
         deleting: i.deleting,
+        billed: Resources { cpu_milli: 250, memory_bytes: 1 << 29, pods: 1, ..Resources::default() },
         status: Arc::new(status),
     }
 }
@@ -203,6 +218,7 @@ impl Provider for FakeCloud {
         let fault = {
             let mut state = self.lock();
             state.creates.push(uid.clone());
+            state.labels.insert(uid.clone(), request.labels.clone());
             if state.instances.contains_key(&uid) {
                 state.doubled += 1;
             }
@@ -220,9 +236,10 @@ impl Provider for FakeCloud {
             let uid = pod.uid.clone();
             let known = cloud.lock().instances.contains_key(&uid);
             if !known {
-                cloud.appear(Fake { pod, node, phase: "Pending", deleting: false, restarts: 0 });
+                let unplaced = cloud.lock().unplaced;
+                cloud.appear(Fake { pod, node, phase: "Pending", deleting: false, restarts: 0, unplaced });
                 tokio::time::sleep(cloud.start_after).await;
-                if cloud.phase(&uid) == Some("Pending") {
+                if !unplaced && cloud.phase(&uid) == Some("Pending") {
                     cloud.set_phase(&uid, "Running");
                 }
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster::testing::{FakeApi, Fault};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams};
+use policies::ledger::NodeReport;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,11 +17,13 @@ use self::cloud::{CreateFault, FakeCloud};
 use super::{Driver, Handle};
 use crate::cloud::CloudError;
 use crate::gc::Limits;
-use crate::pods::KubeResolve;
 use crate::pods::table::Settings;
+use crate::pods::{Ground, KubeResolve};
 
 mod cloud;
+mod grants;
 mod life;
+mod stock;
 mod trouble;
 
 const NODE: &str = "burst-a";
@@ -33,6 +36,8 @@ struct Rig {
     handle: Handle,
     cancel: CancellationToken,
     task: JoinHandle<()>,
+    ground: watch::Sender<Arc<Ground>>,
+    report: watch::Receiver<Option<NodeReport>>,
 }
 
 fn settings() -> Settings {
@@ -46,6 +51,9 @@ fn settings() -> Settings {
         max_backoff: Duration::from_secs(60),
         settle: Duration::from_secs(3),
         deletion_patience: Duration::from_secs(10),
+        place_patience: Duration::from_secs(20),
+        zone: "zone-a".into(),
+        deletion_cost: crate::pods::Wish::CloudFirst,
         limits: Limits { min_age: Duration::from_secs(60), max_percent: 30, always_allowed: 5 },
         seed: 7,
     }
@@ -64,6 +72,8 @@ impl Rig {
         let events: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
         let sink = events.clone();
         let (handle, queries) = Handle::channel();
+        let ground = watch::Sender::new(Arc::new(Ground { listed: true, ..Ground::default() }));
+        let report = watch::channel(None);
         let driver = Driver {
             settings,
             client: api.client(),
@@ -73,12 +83,15 @@ impl Rig {
             sweep_every: Duration::from_secs(30),
             call_timeout: Duration::from_secs(60),
             synced: watch::Sender::new(false),
+            own: api.client(),
+            ground: ground.subscribe(),
+            report: report.0,
             queries,
         };
         let cancel = CancellationToken::new();
         let token = cancel.clone();
         let task = tokio::spawn(async move { driver.run(token).await });
-        Self { api, cloud, events, handle, cancel, task }
+        Self { api, cloud, events, handle, cancel, task, ground, report: report.1 }
     }
 
     /// As `kill -9`: nothing is finished, nothing is said.

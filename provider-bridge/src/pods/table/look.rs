@@ -41,6 +41,7 @@ impl Table {
     }
 
     pub(super) fn believe_list(&mut self, started: Moment, instances: Vec<Instance>) {
+        self.release_by_list(started, &instances);
         let node = self.settings.node.clone();
         let mut found: HashMap<SmolStr, Instance> =
             instances.into_iter().filter(|i| i.node == node).map(|i| (i.pod.uid.to_smolstr(), i)).collect();

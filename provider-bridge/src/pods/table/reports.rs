@@ -31,7 +31,6 @@ impl Table {
             name: pod.name.to_string(),
         };
         let fresh = !self.entries.contains_key(&uid);
-        let told = identity.clone();
         let entry = self.entry(&uid, identity);
         entry.api_generation = generation;
         if entry.pod.is_none() {
@@ -50,11 +49,7 @@ impl Table {
         if reconsider {
             self.learn(&uid, Input::Dirty(true));
         }
-        if state == Api::Wanted
-            && let Some(error) = self.unlistable.clone()
-        {
-            self.refused(&told, &error);
-        }
+        self.keep_cost(&uid);
         self.settle(&uid);
     }
 
@@ -105,8 +100,11 @@ impl Table {
         let status = instance.status.clone();
         entry.instance = Some(without_status(instance));
         let quiet = status::is_quiet(&status);
+        let unplaced = status::unplaced(&status).map(str::to_owned);
+        let started = status::has_run(&status) && !entry.record.ran;
         let news = note_status(entry, status, now);
         self.learn(&uid, seen);
+        self.placed(&uid, unplaced.as_deref(), started);
         if news {
             self.learn(&uid, if quiet { Input::DirtyQuietly(now + QUIET) } else { Input::Dirty(true) });
         }

@@ -1,12 +1,14 @@
 //! Starts the calls that the machine asks for, up to a limit per side; the rest waits in line.
 
-use serde_json::Value;
+use policies::burst_policy::{BurstPolicySpec, ScaleIn};
+use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use super::{Note, Table, Work};
 use crate::cloud::CreateRequest;
+use crate::pods::deletion_cost::{self, Wish};
 use crate::pods::entry::{Entry, News};
-use crate::pods::machine::{Api, Input, Op};
+use crate::pods::machine::{Api, Input, Moment, Op};
 use crate::pods::status::{self, Place};
 
 impl Table {
@@ -47,7 +49,10 @@ impl Table {
             return true;
         }
         let place = Place { host_ip: self.settings.host_ip, now: self.wall };
-        let Some(work) = work_of(entry, op, place, &self.settings.node) else {
+        let policy = entry.pod.as_ref().and_then(|pod| pod.marks.policy.clone());
+        let policy = policy.and_then(|key| self.ground.policy(&key));
+        let wish = wish(self.settings.deletion_cost, policy);
+        let Some(work) = work_of(entry, op, place, &self.settings.node, (wish, self.now), policy) else {
             // Nothing differs, or nothing to do it with.
             let input = if op.to_cloud() { Input::Doubt } else { Input::Dirty(false) };
             if let Some(news) = entry.news.take() {
@@ -68,18 +73,40 @@ impl Table {
         } else {
             self.api_busy += 1;
         }
+        let corrects = entry.pod.as_ref().is_some_and(|pod| pod.marks.original_deletion_cost.is_some());
+        if corrects && matches!(work, Work::Patch { annotations: Some(_), .. }) {
+            entry.cost_quiet_until = self.now + super::holds::COST_PAUSE;
+        }
         self.output.work.push(work);
         self.learn(uid, Input::Started(op));
         true
     }
 }
 
-fn work_of(entry: &Entry, op: Op, place: Place, node: &str) -> Option<Work> {
+/// What is wanted of the pod's deletion cost.
+pub(super) fn wish(configured: Wish, policy: Option<&BurstPolicySpec>) -> Wish {
+    match policy.map(|spec| spec.scale_in) {
+        Some(ScaleIn::Off) => Wish::Original,
+        Some(ScaleIn::CloudFirst) | None => configured,
+    }
+}
+
+fn work_of(
+    entry: &Entry,
+    op: Op,
+    place: Place,
+    node: &str,
+    (wish, now): (Wish, Moment),
+    policy: Option<&BurstPolicySpec>,
+) -> Option<Work> {
     match op {
         Op::Create => Some(Work::Create(CreateRequest {
             pod: entry.identity.clone(),
             node: node.to_owned(),
             object: entry.pod.as_ref()?.object(),
+            labels: policy.map(|spec| spec.cloud_labels.clone()).unwrap_or_default(),
+            annotations: policy.map(|spec| spec.cloud_annotations.clone()).unwrap_or_default(),
+            needs_grant: entry.pod.as_ref()?.marks.governed,
         })),
         Op::Delete { grace_seconds } => {
             Some(Work::Delete { instance: entry.instance.clone()?, grace_seconds })
@@ -87,18 +114,33 @@ fn work_of(entry: &Entry, op: Op, place: Place, node: &str) -> Option<Work> {
         Op::Remove => Some(Work::Remove(entry.identity.clone())),
         Op::Patch => {
             let pod = entry.pod.as_ref()?.object();
-            let news = entry.news.as_ref()?;
-            let patch = match news {
-                News::Status(status) => status::patch(&pod, status, place)?,
-                News::Trouble(trouble) => status::trouble_patch(&pod, trouble, place)?,
+            let patch = match &entry.news {
+                Some(News::Status(status)) => status::patch(&pod, status, place),
+                Some(News::Trouble(trouble)) => status::trouble_patch(&pod, trouble, place),
+                None => None,
             };
-            patch_work(entry, patch, news.fingerprint())
+            let marks = &entry.pod.as_ref()?.marks;
+            let quiet = entry.cost_quiet_until > now;
+            let annotations = if quiet { None } else { deletion_cost::annotations(marks, wish) };
+            if patch.is_none() && annotations.is_none() {
+                return None;
+            }
+            let fingerprint = entry.news.as_ref().map_or(entry.written, News::fingerprint);
+            patch_work(entry, patch.unwrap_or_else(|| json!({})), annotations, fingerprint)
         }
-        Op::PatchLost => patch_work(entry, status::lost_patch(&entry.pod.as_ref()?.object(), place)?, 0),
+        Op::PatchLost => {
+            patch_work(entry, status::lost_patch(&entry.pod.as_ref()?.object(), place)?, None, 0)
+        }
+        Op::HandBack => {
+            let (_, way) = entry.hand_back?;
+            let status = status::hand_back_patch(&entry.pod.as_ref()?.object(), way, place)?;
+            Some(Work::HandBack { pod: entry.identity.clone(), status, way })
+        }
     }
 }
 
-fn patch_work(entry: &Entry, patch: Value, fingerprint: u64) -> Option<Work> {
+fn patch_work(entry: &Entry, patch: Value, annotations: Option<Value>, fingerprint: u64) -> Option<Work> {
     let Value::Object(status) = patch else { return None };
-    Some(Work::Patch { pod: entry.identity.clone(), status, fingerprint, since: entry.news_since })
+    let since = entry.news_since;
+    Some(Work::Patch { pod: entry.identity.clone(), status, annotations, fingerprint, since })
 }

@@ -9,6 +9,8 @@ use smol_str::SmolStr;
 
 use crate::cloud::{CloudError, CreateRequest, Instance, PodIdentity};
 use crate::gc;
+use crate::pods::deletion_cost::Wish;
+use crate::pods::hand_back::Way;
 use crate::pods::machine::{Moment, Outcome};
 
 /// Settings of one table.
@@ -32,6 +34,12 @@ pub struct Settings {
     pub settle: Duration,
     /// How long after the grace period a deletion is waited for before looking.
     pub deletion_patience: Duration,
+    /// How long an accepted instance may stay without a place in the cloud.
+    pub place_patience: Duration,
+    /// The cloud's zone; empty if not known.
+    pub zone: String,
+    /// Whether pods in the cloud get a lower deletion cost.
+    pub deletion_cost: Wish,
     /// Limits of what a listing may make us believe.
     pub limits: gc::Limits,
     /// Seed of the back-off's jitter.
@@ -56,6 +64,8 @@ pub enum Work {
         pod: PodIdentity,
         /// Patch of `status`.
         status: Map<String, Value>,
+        /// Annotations to write along.
+        annotations: Option<Value>,
         /// What this writes, to be given back with the answer.
         fingerprint: u64,
         /// When the news came from the cloud.
@@ -63,6 +73,22 @@ pub enum Work {
     },
     /// Remove the API object of a pod.
     Remove(PodIdentity),
+    /// Give a pod back to its controller.
+    HandBack {
+        /// Which.
+        pod: PodIdentity,
+        /// Patch of `status` that says so first.
+        status: Value,
+        /// What follows.
+        way: Way,
+    },
+    /// Ask the Job of a pod whether it ignores disruptions.
+    AskJob {
+        /// The pod.
+        pod: PodIdentity,
+        /// Name of its Job.
+        job: String,
+    },
     /// List the cloud's instances.
     List {
         /// When it was asked for: absences count for what was unknown long enough before.
@@ -91,6 +117,12 @@ pub enum Answer {
     OrphansConfirmed(Vec<SmolStr>, Option<Vec<SmolStr>>),
     /// To `Prepare`.
     Prepared(Result<(), CloudError>),
+    /// To `Create`: the grant was gone by the time of the call; nothing was sent.
+    Withheld(PodIdentity),
+    /// To `HandBack`.
+    HandedBack(PodIdentity, Outcome),
+    /// To `AskJob`: whether it ignores disruptions, if that could be found out.
+    JobAsked(PodIdentity, Option<bool>),
 }
 
 /// Durations and complaints that the driver turns into metrics and logs.

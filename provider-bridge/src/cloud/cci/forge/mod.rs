@@ -4,6 +4,8 @@
 //! marker resource, the API token volume) is left out because only known fields are taken over; what CCI cannot run is
 //! refused first, by the same table that admission reads.
 
+use std::collections::BTreeMap;
+
 use policies::keys::{burst_size, tag};
 use policies::shape::cci::Shape;
 use policies::support;
@@ -89,6 +91,10 @@ pub(super) struct Context<'a> {
     /// Virtual node.
     pub(super) node: &'a str,
     pub(super) pod: &'a PodIdentity,
+    /// From the pod's policy.
+    pub(super) labels: &'a BTreeMap<String, String>,
+    /// From the pod's policy.
+    pub(super) annotations: &'a BTreeMap<String, String>,
 }
 
 impl Context<'_> {
@@ -151,9 +157,11 @@ fn metadata(pod: &Value, context: &Context<'_>, shape: &Shape, copies: &Copies<'
     let own = pod.get("metadata").unwrap_or(&Value::Null);
     let mut labels: Map<String, Value> =
         pairs(own, "labels").map(|(k, v)| (k.to_owned(), v.into())).collect();
+    labels.extend(json_of(context.labels));
     labels.extend(context.tags());
     let mut annotations: Map<String, Value> =
         volumes::vendor_annotations(own).map(|(k, v)| (k.to_owned(), v.into())).collect();
+    annotations.extend(json_of(context.annotations));
     let (cpu, memory) = size::billed(shape);
     let index = copies.index();
     let written = [
@@ -166,6 +174,10 @@ fn metadata(pod: &Value, context: &Context<'_>, shape: &Shape, copies: &Copies<'
     let written = written.into_iter().filter(|(_, value)| !value.is_empty());
     annotations.extend(written.map(|(key, value)| (key.to_owned(), value.into())));
     json!({"name": context.instance, "namespace": context.namespace, "labels": labels, "annotations": annotations})
+}
+
+fn json_of(map: &BTreeMap<String, String>) -> impl Iterator<Item = (String, Value)> {
+    map.iter().map(|(key, value)| (key.clone(), value.as_str().into()))
 }
 
 /// `initContainers` and `containers`; secret variables of all of them share one copied Secret.

@@ -8,6 +8,23 @@ fn objects(input: &Value, field: &str) -> BTreeMap<String, Option<Value>> {
     map.into_iter().map(|(name, object)| (name, Some(object))).collect()
 }
 
+fn strings(input: &Value, field: &str) -> BTreeMap<String, String> {
+    let map = input.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
+    map.into_iter().map(|(key, value)| (key, value.as_str().unwrap_or_default().to_owned())).collect()
+}
+
+#[test]
+fn the_policys_labels_and_annotations_are_on_the_instance_and_never_replace_its_identity() {
+    let mut input = case("ordinary");
+    input["policyLabels"] = json!({"team": "shop", tag::POD_UID: "other"});
+    input["policyAnnotations"] = json!({"cost-centre": "7", tag::POD_NAME: "other"});
+    let (pod, uid) = (run(&input).unwrap().pod, input["pod"]["metadata"]["uid"].clone());
+    assert_eq!(pod["metadata"]["labels"]["team"], "shop");
+    assert_eq!(pod["metadata"]["labels"][tag::POD_UID], uid);
+    assert_eq!(pod["metadata"]["annotations"]["cost-centre"], "7");
+    assert_eq!(pod["metadata"]["annotations"][tag::POD_NAME], input["pod"]["metadata"]["name"]);
+}
+
 fn run(input: &Value) -> Result<Forged, Problem> {
     let pod = &input["pod"];
     let meta = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
@@ -19,6 +36,8 @@ fn run(input: &Value) -> Result<Forged, Problem> {
         instance: &instance,
         node: input["node"].as_str().unwrap(),
         pod: &identity,
+        labels: &strings(input, "policyLabels"),
+        annotations: &strings(input, "policyAnnotations"),
     };
     let resolved = Resolved {
         config_maps: objects(input, "configMaps"),
