@@ -3,12 +3,13 @@
 //! Handlers run on the HTTP server's own single-threaded runtimes; whatever needs the API server is asked of tasks on
 //! the main runtime through handles that are callable from anywhere.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use cluster::{ClusterHandle, Snapshot};
+use cluster::reports::StoredReport;
+use cluster::{ClusterHandle, Kept, Snapshot};
 use policies::decide::score::LocalLoad;
 use policies::policy::Policy;
 
@@ -69,6 +70,8 @@ pub struct App {
     pub overview: Arc<Overview>,
     /// What the leader shows, if it is this replica.
     pub leader: Arc<ArcSwap<View>>,
+    /// What the bridges report of their virtual nodes; unset in tests that need none.
+    pub reports: OnceLock<Kept<StoredReport>>,
     draining: AtomicBool,
     /// The sum over the real nodes, of the snapshot with this generation.
     load: ArcSwap<(u64, LocalLoad)>,
@@ -86,8 +89,8 @@ impl App {
         let load = ArcSwap::from_pointee((u64::MAX, LocalLoad::default()));
         let intake = Arc::new(Intake::new(settings.body_timeout, settings.body_budget));
         let overview = Arc::new(Overview::default());
-        let (leader, draining) = (Arc::default(), AtomicBool::new(false));
-        Self { cluster, lookups, settings, metrics, decisions, intake, overview, leader, draining, load }
+        let (leader, reports, draining) = (Arc::default(), OnceLock::new(), AtomicBool::new(false));
+        Self { cluster, lookups, settings, metrics, decisions, intake, overview, leader, reports, draining, load }
     }
 
     /// The picture of the cluster for one request, with the sum over its real nodes: summed once per picture, for

@@ -9,10 +9,12 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use cluster::Kept;
+
 use super::body::{self, BodyError, LIMIT};
 use crate::app::App;
 use crate::metrics::{Call, Code, Mode, Verb};
-use crate::verbs::{self, Answer, View};
+use crate::verbs::{self, Answer, Stock, View};
 
 /// `POST /v1/filter`
 pub(super) async fn filter(app: Data<App>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -52,7 +54,14 @@ fn decide(app: &App, verb: Verb, body: &[u8]) -> Answer {
         return verbs::failed(verb, Code::NotReady, reason);
     }
     let (snapshot, load) = app.picture();
-    verbs::answer(verb, body, View { snapshot: &snapshot, load, default_policy: app.settings.default_policy })
+    let reports = app.reports.get().map(Kept::objects);
+    let now = jiff::Timestamp::now().as_second();
+    let stock = reports.as_deref().map(|reports| Stock { reports, now });
+    verbs::answer(
+        verb,
+        body,
+        View { snapshot: &snapshot, load, default_policy: app.settings.default_policy, stock },
+    )
 }
 
 fn refuse(verb: Verb, error: &BodyError) -> Answer {

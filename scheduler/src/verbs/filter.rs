@@ -9,6 +9,7 @@ use policies::policy::Policy;
 
 use super::judge::Judge;
 use super::pod::{self, Asking};
+use super::stock::StockJudge;
 use super::{Answer, View, answered, sent};
 use crate::metrics::Mode;
 use crate::wire::{ExtenderArgs, FilterReply, Rejected, Sent};
@@ -38,8 +39,10 @@ fn judge_virtual(asking: &Asking<'_>, sent: &Sent<'_>, view: &View<'_>) -> Vec<R
     let only = if sent.len() == 1 { found.first().copied() } else { None };
     let rule = rule(asking, only, view);
     let judge = Judge::new(asking.text, &asking.facts);
+    let stock = StockJudge::new(view.stock, &asking.facts);
     let refuse = |node: &&NodeRow| {
-        let reason = rule.refuses(Some(node), &|node| judge.objection(node))?;
+        let objection = |node: &NodeRow| judge.objection(node).or_else(|| stock.objection(node));
+        let reason = rule.refuses(Some(node), &objection)?;
         Some(Rejected::node(&node.name, reason.text()))
     };
     found.iter().filter_map(refuse).collect()
@@ -50,9 +53,11 @@ fn judge_virtual(asking: &Asking<'_>, sent: &Sent<'_>, view: &View<'_>) -> Vec<R
 fn judge_all<'s>(asking: &Asking<'_>, sent: &'s Sent<'_>, view: &View<'_>) -> Vec<Rejected<'s>> {
     let rule = rule(asking, None, view);
     let judge = Judge::new(asking.text, &asking.facts);
+    let stock = StockJudge::new(view.stock, &asking.facts);
     let refuse = |quoted: Cow<'s, str>| {
         let node = view.snapshot.by_name(sent::plain(&quoted));
-        let reason = rule.refuses(node, &|node| judge.objection(node))?;
+        let objection = |node: &NodeRow| judge.objection(node).or_else(|| stock.objection(node));
+        let reason = rule.refuses(node, &objection)?;
         Some(Rejected { quoted, reason: reason.text() })
     };
     sent.quoted().filter_map(refuse).collect()

@@ -10,6 +10,9 @@ mod pod;
 mod preempt;
 mod prioritize;
 mod sent;
+mod stock;
+
+pub use stock::Stock;
 
 use cluster::Snapshot;
 use policies::decide::score::LocalLoad;
@@ -27,6 +30,8 @@ pub struct View<'v> {
     pub load: LocalLoad,
     /// Policy of a pod that nothing else decides for.
     pub default_policy: Policy,
+    /// What the bridges report, if anything is known.
+    pub stock: Option<Stock<'v>>,
 }
 
 /// A reply and what is counted about it.

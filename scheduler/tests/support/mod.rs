@@ -73,7 +73,7 @@ pub(crate) fn by_nodes(pod: &Value, names: &[&str]) -> Vec<u8> {
 /// Asks a verb over a picture.
 pub(crate) fn ask(verb: Verb, body: &[u8], snapshot: &Snapshot) -> Answer {
     let load = LocalLoad::of(snapshot.nodes().map(|(_, row)| row));
-    answer(verb, body, View { snapshot, load, default_policy: Policy::Off })
+    answer(verb, body, View { snapshot, load, default_policy: Policy::Off, stock: None })
 }
 
 /// Asks a verb and reads the reply.

@@ -1,0 +1,99 @@
+//! What the bridges report as sold out: keeps a pod off a place that has no room for its size until the next probe.
+
+use std::cell::OnceCell;
+
+use cluster::kept::Objects;
+use cluster::reports::StoredReport;
+use policies::ledger::{NodeReport, Seconds};
+use policies::node::NodeRow;
+use policies::pod::PodFacts;
+use policies::reasons::Reason;
+use policies::stock;
+
+/// The reports as of one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Stock<'s> {
+    /// Reports by virtual node.
+    pub reports: &'s Objects<StoredReport>,
+    /// Now.
+    pub now: Seconds,
+}
+
+/// The stock for one pod; its class is computed only if anything is sold out.
+pub(super) struct StockJudge<'a> {
+    stock: Option<Stock<'a>>,
+    facts: &'a PodFacts,
+    class: OnceCell<String>,
+}
+
+impl<'a> StockJudge<'a> {
+    /// A judge of a pod.
+    pub(super) const fn new(stock: Option<Stock<'a>>, facts: &'a PodFacts) -> Self {
+        Self { stock, facts, class: OnceCell::new() }
+    }
+
+    /// [`Reason::SoldOut`] if the node's place has no room for the pod's size.
+    pub(super) fn objection(&self, node: &NodeRow) -> Option<Reason> {
+        let stock = self.stock?;
+        let read = |name: &str| stock.reports.get(name)?.spec.as_ref().ok();
+        let own = read(&node.name)?;
+        let same = |other: &&NodeReport| (&other.provider, &other.zone) == (&own.provider, &own.zone);
+        let of_place = stock.reports.values().filter_map(|stored| stored.spec.as_ref().ok()).filter(same);
+        let mut open = of_place.flat_map(|report| &report.stock_outs).filter(|out| stock.now < out.until);
+        let class = || self.class.get_or_init(|| stock::class(self.facts.requests));
+        open.any(|out| out.class == *class()).then_some(Reason::SoldOut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use policies::ledger::StockOut;
+    use policies::node::NodeClass;
+    use policies::resources::Resources;
+
+    use super::*;
+
+    fn report(zone: &str, out: Option<(&str, Seconds)>) -> Arc<StoredReport> {
+        let row =
+            |(class, until): (&str, Seconds)| StockOut { class: class.into(), until, ..StockOut::default() };
+        let stock_outs = out.map(row).into_iter().collect();
+        let spec =
+            NodeReport { provider: "huawei".into(), zone: zone.into(), stock_outs, ..NodeReport::default() };
+        Arc::new(StoredReport { metadata: Default::default(), spec: Ok(spec) })
+    }
+
+    #[test]
+    fn a_place_is_avoided_for_the_class_until_the_probe() {
+        let reports: Objects<StoredReport> = [
+            ("a1".into(), report("a", Some(("cpu-2", 100)))),
+            ("a2".into(), report("a", None)),
+            ("b1".into(), report("b", None)),
+        ]
+        .into();
+        let check = |node: &str, cpu_milli: u64, now: Seconds, wanted: Option<Reason>| {
+            let requests = Resources { cpu_milli, ..Resources::default() };
+            let facts = PodFacts { requests, ..PodFacts::default() };
+            let judge = StockJudge::new(Some(Stock { reports: &reports, now }), &facts);
+            let node = NodeRow {
+                name: node.into(),
+                class: NodeClass::Virtual,
+                provider: Some("huawei".into()),
+                allocatable: Resources::default(),
+                requested: Resources::default(),
+                taints: vec![],
+                labels: [].into(),
+                ready: true,
+                unschedulable: false,
+            };
+            assert_eq!(judge.objection(&node), wanted, "{} {cpu_milli} {now}", node.name);
+        };
+        check("a1", 1500, 99, Some(Reason::SoldOut));
+        check("a2", 1500, 99, Some(Reason::SoldOut));
+        check("b1", 1500, 99, None);
+        check("a1", 500, 99, None);
+        check("a1", 1500, 100, None);
+        check("unreported", 1500, 99, None);
+    }
+}
