@@ -305,7 +305,8 @@ fn virtual_node(lab: &Lab, secrets: &std::path::Path, index: usize) -> Value {
             "accessKeyFile": secrets.join("access-key"),
             "secretKeyFile": secrets.join("secret-key"),
             "caFile": lab.authority().ca_cert(),
-            "availableZone": "cn-north-4a",
+            // Zones a, b, a, …: stock-outs are told by zone.
+            "availableZone": format!("cn-north-4{}", if index.is_multiple_of(2) { 'a' } else { 'b' }),
             "network": {
                 "vpcId": "lab-vpc", "networkId": "lab-network", "subnetId": "lab-subnet",
                 "cidr": BRIDGE_SUBNET, "securityGroupId": "lab-security-group",

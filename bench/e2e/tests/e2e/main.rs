@@ -16,6 +16,8 @@ mod outage;
 mod placement;
 mod policies;
 mod refusal;
+mod scale_in;
+mod stockout;
 mod topology;
 mod verify;
 
@@ -40,6 +42,12 @@ const CASES: &[(&str, Case)] = cases![
     outage::wrong_signature_is_refused,
     limits::ceiling_holds_through_a_crash_and_flows_on_when_raised,
     limits::waiting_pods_are_bound_within_a_second_of_the_deadline,
+    stockout::deployment_moves_to_the_other_zone,
+    stockout::accepted_without_a_place,
+    stockout::job_that_ignores_disruptions,
+    stockout::bare_pod_keeps_trying,
+    stockout::without_a_grant_nothing_is_created,
+    scale_in::cloud_pods_go_first_in_the_users_order,
     cloud_answers::refusals_are_told_and_survived,
     policies::definitions_are_accepted_and_explained,
     policies::contradictions_are_refused,
