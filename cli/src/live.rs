@@ -1,37 +1,61 @@
-//! What the cluster's nodes carry: their PreferNoSchedule taints, counted as the proof by taint needs them.
+//! What the cluster carries that the proof counts: PreferNoSchedule taints of nodes, how many nodes there are, and what
+//! localPrefer pods tolerate.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{self as core, Node, Pod};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use policies::keys;
-use policies::proof::TaintCounts;
-use policies::scheduler_config::SchedulerConfig;
+use policies::node::{Taint, TaintEffect};
+use policies::policy::Policy;
+use policies::proof::{Facts, NodeCounts, TaintCounts, Verdict};
+use policies::selector::Toleration;
 
-/// Nodes per page of the list.
+/// Objects per page of a list.
 const PAGE: u32 = 500;
+/// So many pods are named before the rest is counted.
+const NAMED: usize = 5;
 
-/// The cluster's nodes, counted.
+/// What was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
-    pub(crate) taints: TaintCounts,
-    real: u64,
-    virtual_nodes: u64,
+    taints: TaintCounts,
+    nodes: NodeCounts,
     /// The real node with the most PreferNoSchedule taints, if any has one.
     worst_real: Option<String>,
+    pods: Preferring,
 }
 
-/// Reads the nodes of the cluster that `kubeconfig` (or the environment) names.
+/// The cluster's localPrefer pods, by the name of their scheduler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Preferring(BTreeMap<String, Group>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Group {
+    count: usize,
+    /// Those that tolerate our preference: TaintToleration says the same of every node to them.
+    blind: Vec<String>,
+}
+
+/// Reads the nodes and pods of the cluster that `kubeconfig` (or the environment) names.
 pub(crate) async fn read(kubeconfig: Option<&Path>) -> Result<Live> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = config(kubeconfig).await?;
     let server = config.cluster_url.to_string();
     let client = Client::try_from(config).context("preparing the client of the API server")?;
-    let nodes = list(client).await.with_context(|| format!("listing the nodes of {server}"))?;
-    count(&nodes)
+    let mut nodes = Vec::new();
+    pages(Api::<Node>::all(client.clone()), |node| nodes.push(node))
+        .await
+        .with_context(|| format!("listing the nodes of {server}"))?;
+    let mut live = count(&nodes)?;
+    pages(Api::<Pod>::all(client), |pod| live.pods.add(&pod))
+        .await
+        .with_context(|| format!("listing the pods of {server}"))?;
+    Ok(live)
 }
 
 async fn config(kubeconfig: Option<&Path>) -> Result<Config> {
@@ -44,16 +68,18 @@ async fn config(kubeconfig: Option<&Path>) -> Result<Config> {
     config.with_context(|| format!("kubeconfig {}", path.display()))
 }
 
-async fn list(client: Client) -> Result<Vec<Node>> {
-    let api: Api<Node> = Api::all(client);
-    let mut nodes = Vec::new();
+/// Lists page by page, so that no cluster is too large.
+async fn pages<K>(api: Api<K>, mut each: impl FnMut(K)) -> Result<()>
+where
+    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = api.list(&params).await?;
-        nodes.extend(page.items);
+        page.items.into_iter().for_each(&mut each);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
-            None => return Ok(nodes),
+            None => return Ok(()),
         }
     }
 }
@@ -74,9 +100,9 @@ fn count(nodes: &[Node]) -> Result<Live> {
     let worst = real.iter().find(|n| real_max > 0 && preferences(n, |_| true) == real_max);
     Ok(Live {
         taints: TaintCounts { virtual_min, virtual_max: most(&virtual_nodes), real_max },
-        real: real.len() as u64,
-        virtual_nodes: virtual_nodes.len() as u64,
+        nodes: NodeCounts { real: real.len() as u64, virtual_nodes: virtual_nodes.len() as u64 },
         worst_real: worst.and_then(|n| n.metadata.name.clone()),
+        pods: Preferring::default(),
     })
 }
 
@@ -85,43 +111,82 @@ fn is_virtual(node: &Node) -> bool {
     labels.and_then(|l| l.get(keys::NODE_TYPE)).is_some_and(|v| v == keys::NODE_TYPE_VIRTUAL)
 }
 
-fn preferences(node: &Node, wanted: impl Fn(&Taint) -> bool) -> u32 {
+fn preferences(node: &Node, wanted: impl Fn(&core::Taint) -> bool) -> u32 {
     let taints = node.spec.as_ref().and_then(|s| s.taints.as_deref()).unwrap_or_default();
     let count = taints.iter().filter(|t| t.effect == "PreferNoSchedule" && wanted(t)).count();
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
+impl Preferring {
+    fn add(&mut self, pod: &Pod) {
+        let annotations = pod.metadata.annotations.as_ref();
+        let policy = annotations.and_then(|a| a.get(keys::RESOLVED_POLICY)).and_then(|v| Policy::parse(v));
+        let Some(spec) = pod.spec.as_ref().filter(|_| policy == Some(Policy::LocalPrefer)) else { return };
+        let group = self.0.entry(spec.scheduler_name.clone().unwrap_or_default()).or_default();
+        group.count += 1;
+        let preference = Taint {
+            key: keys::TAINT_PREFER.to_owned(),
+            value: String::new(),
+            effect: TaintEffect::PreferNoSchedule,
+        };
+        let tolerations = spec.tolerations.as_deref().unwrap_or_default();
+        if tolerations.iter().any(|t| toleration(t).tolerates(&preference)) {
+            let text = |field: &Option<String>| field.clone().unwrap_or_default();
+            group.blind.push(format!("{}/{}", text(&pod.metadata.namespace), text(&pod.metadata.name)));
+        }
+    }
+}
+
+fn toleration(t: &core::Toleration) -> Toleration {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    Toleration {
+        key: text(&t.key),
+        operator: text(&t.operator),
+        value: text(&t.value),
+        effect: text(&t.effect),
+    }
+}
+
 impl Live {
-    /// What was read, in one sentence.
-    pub(crate) fn sentence(&self) -> String {
-        let TaintCounts { virtual_min, real_max, .. } = self.taints;
-        let worst = self.worst_real.as_ref().map_or_else(String::new, |name| format!(" (on {name})"));
-        format!(
-            "taints as in the cluster: virtual nodes {}, each with at least {virtual_min} of {}; real nodes {}, each with at \
-             most {real_max} of PreferNoSchedule{worst}",
-            self.virtual_nodes,
-            keys::TAINT_PREFER,
-            self.real
-        )
+    /// What the proof takes from the cluster; the gap of the extender is none of it.
+    pub(crate) const fn facts(&self) -> Facts {
+        Facts { taints: self.taints, nodes: Some(self.nodes), ..Facts::SHIPPED }
     }
 
-    /// Profiles whose sample of nodes could consist of virtual nodes only, while a real one is feasible.
-    pub(crate) fn hidden_by_sampling(&self, config: &SchedulerConfig) -> Vec<String> {
-        let nodes = self.real + self.virtual_nodes;
-        let profiles = config.effective_profiles();
-        let small = profiles.iter().filter_map(|profile| {
-            let sample = config.nodes_to_find(profile, nodes);
-            (sample < nodes && self.virtual_nodes >= sample).then(|| (profile.name().to_owned(), sample))
-        });
-        small
-            .map(|(name, sample)| {
-                format!(
-                    "profile {name} looks at {sample} feasible nodes, and {} are virtual: a sample could hold no real node; \
-                     raise percentageOfNodesToScore",
-                    self.virtual_nodes
-                )
-            })
-            .collect()
+    /// What was read, in sentences; `judged` are the profiles of the file.
+    pub(crate) fn sentence(&self, judged: &[Verdict]) -> String {
+        let TaintCounts { virtual_min, real_max, .. } = self.taints;
+        let worst = self.worst_real.as_ref().map_or_else(String::new, |name| format!(" (on {name})"));
+        let nodes = format!(
+            "taints as in the cluster: virtual nodes {}, each with at least {virtual_min} of {}; real nodes {}, each with at \
+             most {real_max} of PreferNoSchedule{worst}",
+            self.nodes.virtual_nodes,
+            keys::TAINT_PREFER,
+            self.nodes.real
+        );
+        let foreign = self.pods.0.iter().filter(|(name, _)| !judged.iter().any(|v| v.profile == **name));
+        let foreign: Vec<String> = foreign.map(|(name, group)| format!("{name} ({})", group.count)).collect();
+        if foreign.is_empty() {
+            return nodes;
+        }
+        format!("{nodes}\nlocalPrefer pods of schedulers that are not judged here: {}", foreign.join(", "))
+    }
+
+    /// Pods of the cluster for which the profile's proof says nothing.
+    pub(crate) fn outside(&self, verdict: &Verdict) -> Option<String> {
+        let blind = &self.pods.0.get(&verdict.profile)?.blind;
+        let by_extender = verdict.extender.as_ref().is_some_and(|p| p.proved);
+        if blind.is_empty() || by_extender {
+            return None;
+        }
+        let named = blind.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let more = blind.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Some(format!(
+            "{} localPrefer pods tolerate {} and are left to the total score: {named}{more}",
+            blind.len(),
+            keys::TAINT_PREFER
+        ))
     }
 }
 
@@ -156,7 +221,7 @@ mod tests {
         check(&[burst.clone(), node("b", true, &[HARD])], 0, 1, 0);
         check(&[node("b", true, &[PREFER, ("own", "PreferNoSchedule")])], 1, 2, 0);
         let spoiled = count(&[burst, node("spot-1", false, &[("spot", "PreferNoSchedule")])]).unwrap();
-        assert!(spoiled.sentence().contains("at most 1 of PreferNoSchedule (on spot-1)"));
+        assert!(spoiled.sentence(&[]).contains("at most 1 of PreferNoSchedule (on spot-1)"));
     }
 
     #[test]
@@ -164,17 +229,32 @@ mod tests {
         assert!(count(&[node("a", false, &[])]).unwrap_err().to_string().contains("no virtual node"));
     }
 
+    fn pod(name: &str, policy: &str, scheduler: &str, tolerations: serde_json::Value) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "shop", "name": name, "annotations": {"burst.io/resolved-policy": policy}},
+            "spec": {"containers": [], "schedulerName": scheduler, "tolerations": tolerations}}))
+        .unwrap()
+    }
+
     #[test]
-    fn too_many_virtual_nodes_for_the_sample() {
-        let live = |real, virtual_nodes| Live {
-            taints: TaintCounts::SHIPPED,
-            real,
-            virtual_nodes,
-            worst_real: None,
-        };
-        let config = SchedulerConfig::default();
-        assert!(live(5000, 99).hidden_by_sampling(&config).is_empty());
-        assert!(live(10, 80).hidden_by_sampling(&config).is_empty());
-        assert!(live(100, 120).hidden_by_sampling(&config)[0].contains("looks at 107 feasible nodes"));
+    fn pods_that_tolerate_the_preference_are_outside_of_the_proof_by_taint() {
+        let mut live = count(&[node("burst-cci-0", true, &[HARD, PREFER]), node("a", false, &[])]).unwrap();
+        let narrow =
+            json!([{"key": "virtual-kubelet.io/provider", "operator": "Exists", "effect": "NoSchedule"}]);
+        let blanket = json!([{"operator": "Exists"}]);
+        live.pods.add(&pod("good", "localPrefer", "default-scheduler", narrow.clone()));
+        live.pods.add(&pod("auto", "auto", "default-scheduler", blanket.clone()));
+        live.pods.add(&pod("elsewhere", "localPrefer", "volcano", narrow));
+        let config = policies::scheduler_config::SchedulerConfig::default();
+        let judged = policies::proof::verify(&config, live.facts());
+        assert_eq!(live.outside(&judged[0]), None);
+        assert!(
+            live.sentence(&judged).ends_with("not judged here: volcano (1)"),
+            "{}",
+            live.sentence(&judged)
+        );
+        live.pods.add(&pod("blind", "localPrefer", "default-scheduler", blanket));
+        let said = live.outside(&judged[0]).unwrap();
+        assert!(said.starts_with("1 localPrefer pods") && said.contains("shop/blind"), "{said}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use policies::proof::{TaintCounts, Verdict, verify};
+use policies::proof::{Facts, Verdict, verify};
 use policies::scheduler_config::SchedulerConfig;
 
 use crate::args::Verify;
@@ -22,8 +22,8 @@ pub(crate) async fn run(args: &Verify) -> Result<(String, bool)> {
 }
 
 fn judge(config: &SchedulerConfig, args: &Verify, live: Option<&Live>) -> Result<(String, bool)> {
-    let taints = live.map_or(TaintCounts::SHIPPED, |l| l.taints);
-    let mut verdicts = verify(config, taints, args.extender_gap);
+    let seen = live.map_or(Facts::SHIPPED, Live::facts);
+    let mut verdicts = verify(config, Facts { gap: args.extender_gap, ..seen });
     if let Some(name) = &args.profile {
         let have: Vec<String> = verdicts.iter().map(|v| v.profile.clone()).collect();
         verdicts.retain(|v| v.profile == *name);
@@ -31,9 +31,9 @@ fn judge(config: &SchedulerConfig, args: &Verify, live: Option<&Live>) -> Result
             bail!("no profile is named {name:?}; the file has {}", have.join(", "));
         }
     }
-    let sampling = live.map_or_else(Vec::new, |l| l.hidden_by_sampling(config));
-    let proved = verdicts.iter().all(Verdict::proved) && sampling.is_empty();
-    Ok((report::render(&args.file, &verdicts, live, &sampling), proved))
+    let outside = |v: &Verdict| live.is_some_and(|l| l.outside(v).is_some());
+    let proved = verdicts.iter().all(|v| v.proved() && !outside(v));
+    Ok((report::render(&args.file, &verdicts, live), proved))
 }
 
 /// Reads the file; errors name it and, where there is one, the line.

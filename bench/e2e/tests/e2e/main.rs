@@ -10,11 +10,13 @@ use lab::CloudRuntime;
 mod cloud_answers;
 mod deletion;
 mod explain;
+mod drivers;
 mod governed;
 mod limits;
 mod outage;
 mod placement;
 mod policies;
+mod proof;
 mod refusal;
 mod scale_in;
 mod stockout;
@@ -62,6 +64,10 @@ const CASES: &[(&str, Case)] = cases![
     explain::works_while_the_scheduler_is_down,
     explain::what_it_says_is_true,
     explain::a_held_pod_names_its_ceiling,
+    proof::weights_are_those_of_the_genuine_scheduler,
+    proof::refused_files_are_those_that_do_not_start,
+    proof::adversarial_pods_stay_local,
+    drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];
 
