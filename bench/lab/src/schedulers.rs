@@ -103,7 +103,7 @@ impl AnotherScheduler {
         if self.config["leaderElection"]["leaderElect"] == true {
             let text = || std::fs::read_to_string(process.log()).unwrap_or_default();
             eventually_within(Duration::from_secs(60), "the scheduler holds its lease", || async {
-                ensure!(text().contains("successfully acquired lease"), "not yet");
+                ensure!(text().contains("uccessfully acquired lease"), "not yet");
                 Ok(())
             })
             .await?;

@@ -19,12 +19,16 @@ fn with_plugins(plugins: Value, extenders: Value) -> SchedulerConfig {
     )
 }
 
-fn whole(mut config: Value) -> SchedulerConfig {
-    config["apiVersion"] = json!("kubescheduler.config.k8s.io/v1");
-    config["kind"] = json!("KubeSchedulerConfiguration");
-    let config: SchedulerConfig = serde_json::from_value(config).unwrap();
+fn whole(config: Value) -> SchedulerConfig {
+    let config = parsed(config);
     config.validate().unwrap();
     config
+}
+
+fn parsed(mut config: Value) -> SchedulerConfig {
+    config["apiVersion"] = json!("kubescheduler.config.k8s.io/v1");
+    config["kind"] = json!("KubeSchedulerConfiguration");
+    serde_json::from_value(config).unwrap()
 }
 
 fn ours(weight: i64, managed: bool) -> Value {
@@ -90,7 +94,11 @@ fn plugins_of_every_kind() {
     check(json!({"score": {"disabled": [{"name": "*"}], "enabled": [taint(1)]}}), 100, Some(1));
     check(json!({"score": {"disabled": [{"name": "TaintToleration"}]}}), -1200, Some(13));
     check(json!({"score": {"disabled": [{"name": "*"}]}}), 0, Some(1));
-    check(json!({"score": {"enabled": [taint(-20)]}}), -2000 - 1200, Some(13));
+    check(
+        json!({"score": {"enabled": [{"name": "NodeAffinity", "weight": 30}, taint(-20)]}}),
+        -2000 - 4000,
+        Some(41),
+    );
     // A score without its preScore fails the cycle.
     check(json!({"score": {"enabled": [taint(20)]}, "preScore": {"disabled": [{"name": "*"}]}}), -1200, None);
     check(
@@ -114,7 +122,8 @@ fn extender_weights() {
     by_extender(&config(3, json!([ours(15, false)])), 10, Some(0), Some(16));
     by_extender(&config(3, json!([ours(16, false)])), 10, Some(100), Some(16));
     by_extender(&config(3, json!([ours(50, false)])), 3, Some(0), Some(51));
-    by_extender(&config(-3, json!([ours(16, false)])), 10, Some(100), Some(16));
+    let turned = json!({"score": {"enabled": [{"name": "NodeAffinity", "weight": 2}, {"name": "TaintToleration", "weight": -1}]}});
+    by_extender(&with_plugins(turned, json!([ours(16, false)])), 10, Some(300), Some(14));
     by_extender(&config(3, json!([ours(16, false), other(4)])), 10, Some(-300), Some(20));
     by_extender(&config(3, json!([ours(50, true)])), 10, Some(-1500), None);
     by_extender(&config(3, json!([other(50)])), 10, None, None);

@@ -109,7 +109,7 @@ pub struct PluginSet {
 pub struct Plugin {
     /// Plugin name.
     pub name: String,
-    /// Score weight; 0 or absent means 1. The scheduler accepts negative ones.
+    /// Score weight; 0 or absent means 1. The scheduler accepts negative ones while their sum so far is not negative.
     #[serde(default)]
     pub weight: Option<i32>,
 }

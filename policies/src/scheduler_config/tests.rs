@@ -145,6 +145,10 @@ fn validation_refuses_what_kube_scheduler_does_not_start_with() {
     check(plugins(json!({"score": {"enabled": [{"name": "NodePorts"}]}})), Some("does not score"));
     check(plugins(json!({"score": {"enabled": [{"name": "X"}, {"name": "X"}]}})), Some("twice under score"));
     check(plugins(json!({"filter": {"enabled": [{"name": "EBSLimits"}]}})), Some("removed"));
+    let weighted = |first: i32, second: i32| json!({"score": {"enabled": [{"name": "NodeAffinity", "weight": first}, {"name": "ImageLocality", "weight": second}]}});
+    check(plugins(weighted(9, -5)), None);
+    check(plugins(weighted(5, -9)), Some("up to ImageLocality add up to less than 0"));
+    check(plugins(weighted(-5, 9)), Some("up to NodeAffinity"));
     check(plugins(json!({"multiPoint": {"disabled": [{"name": "*"}]}})), Some("0 plugins run at queueSort"));
     check(plugins(json!({"queueSort": {"enabled": [{"name": "Mine"}]}})), Some("2 plugins run at queueSort"));
     check(plugins(json!({"queueSort": {"enabled": [{"name": "Mine"}], "disabled": [{"name": "*"}]}})), None);

@@ -88,6 +88,16 @@ pub enum ConfigError {
         /// Plugin name.
         plugin: String,
     },
+    /// Negative weights are accepted as long as the sum so far is not negative.
+    #[error(
+        "profile {profile}: the score weights up to {plugin} add up to less than 0, which kube-scheduler calls an overflow"
+    )]
+    NegativeSum {
+        /// Profile name.
+        profile: String,
+        /// The plugin after which the sum is below 0, and which is not the last.
+        plugin: String,
+    },
     /// No plugin, or more than one, sorts the queue; or none binds.
     #[error("profile {profile}: {count} plugins run at {point}, it needs {need}")]
     Count {
@@ -174,6 +184,9 @@ fn profile(profile: &Profile) -> Result<(), ConfigError> {
     if let Some(silent) = profile.plugins.score.enabled.iter().find(|p| is_silent(&p.name)) {
         return Err(ConfigError::NoScorePlugin { profile: name(), plugin: silent.name.clone() });
     }
+    if let Some(plugin) = negative_sum(&profile.plugins) {
+        return Err(ConfigError::NegativeSum { profile: name(), plugin });
+    }
     let plugins = &profile.plugins;
     counted(profile, "queueSort", count(plugins, &plugins.queue_sort, "PrioritySort"), 1..=1, "exactly one")?;
     counted(profile, "bind", count(plugins, &plugins.bind, "DefaultBinder"), 1..=usize::MAX, "at least one")?;
@@ -181,6 +194,21 @@ fn profile(profile: &Profile) -> Result<(), ConfigError> {
         Some(plugin) => Err(ConfigError::ArgsTwice { profile: name(), plugin: plugin.to_owned() }),
         None => Ok(()),
     }
+}
+
+/// The plugin after which the running sum of weights is below 0, unless it is the last (`getValidScoreWeights`: the
+/// room up to the largest total then wraps). Plugins that are disabled at `score` are summed up too.
+fn negative_sum(plugins: &Plugins) -> Option<String> {
+    let mut all = plugins.score.enabled.clone();
+    let brought = plugins.merged_multi_point().into_iter().filter(|p| !is_silent(&p.name));
+    all.extend(brought.filter(|p| !plugins.score.enables(&p.name)));
+    all.pop();
+    let mut sum = 0;
+    let below = all.into_iter().find(|p| {
+        sum += p.weight();
+        sum < 0
+    });
+    below.map(|p| p.name)
 }
 
 /// How many plugins run at a point where kube-scheduler itself has one: (at least, at most). A plugin out of tree under

@@ -45,7 +45,7 @@ fn profiles() -> Value {
         {"schedulerName": "no-score", "plugins": {"score": {"disabled": [named("*")]}}},
         {"schedulerName": "few", "plugins": {"multiPoint": {"disabled": [named("*")],
             "enabled": [named("PrioritySort"), named("DefaultBinder"), weighted("TaintToleration", 2), named("NodeResourcesFit"), named("NodePorts")]}}},
-        {"schedulerName": "negative", "plugins": {"score": {"enabled": [weighted("ImageLocality", -5), weighted("NodeAffinity", 0)]}}},
+        {"schedulerName": "negative", "plugins": {"score": {"enabled": [weighted("NodeAffinity", 9), weighted("ImageLocality", -5), weighted("TaintToleration", 0)]}}},
     ])
 }
 
@@ -63,8 +63,7 @@ pub(crate) async fn weights_are_those_of_the_genuine_scheduler(world: Arc<World>
     ensure!(running.len() == config.profiles.len(), "{} profiles in the log", running.len());
     for (at, profile) in config.profiles.iter().enumerate() {
         let name = profile.name();
-        let theirs = &served["kubeschedulerconfiguration"]["profiles"][at];
-        let theirs = if theirs.is_null() { &served["componentconfig"]["profiles"][at] } else { theirs };
+        let theirs = &served["componentconfig"]["profiles"][at];
         ensure!(theirs["schedulerName"] == name, "/configz: {served}");
         same_merged_set(profile, &theirs["plugins"]["multiPoint"]["enabled"])?;
         let running = running.get(at).context("a profile of the log")?;
@@ -120,6 +119,12 @@ pub(crate) async fn refused_files_are_those_that_do_not_start(world: Arc<World>)
         extender
     };
     let cases = [
+        (
+            "negative",
+            plugins(
+                json!({"score": {"enabled": [{"name": "ImageLocality", "weight": -5}, {"name": "NodeAffinity"}]}}),
+            ),
+        ),
         ("no-queue-sort", plugins(json!({"multiPoint": {"disabled": [{"name": "*"}]}}))),
         ("no-score", plugins(json!({"score": {"enabled": [{"name": "NodePorts"}]}}))),
         (

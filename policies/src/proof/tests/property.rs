@@ -102,10 +102,11 @@ fn world() -> impl Strategy<Value = World> {
         let virtual_nodes = prop::collection::vec(node(true, on_virtual), 1..3);
         (real, virtual_nodes).prop_map(|(real, more)| [real, more].concat())
     });
-    (plugins(), extenders, nodes).prop_map(|(plugins, extenders, nodes)| World {
+    let worlds = (plugins(), extenders, nodes).prop_map(|(plugins, extenders, nodes)| World {
         config: json!({"profiles": [{"plugins": plugins}], "extenders": extenders}),
         nodes,
-    })
+    });
+    worlds.prop_filter("kube-scheduler starts with it", |w| parsed(w.config.clone()).validate().is_ok())
 }
 
 /// What `kubectl burst verify --live` would count. Counts are of the whole cluster, so a sample has at most these.
