@@ -15,8 +15,8 @@ const PORT: u16 = 10270;
 fn configuration(rest: Value) -> Value {
     let mut config =
         json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"});
-    if let (Some(config), Some(rest)) = (config.as_object_mut(), rest.as_object()) {
-        config.extend(rest.clone());
+    if let (Some(config), Value::Object(rest)) = (config.as_object_mut(), rest) {
+        config.extend(rest);
     }
     config
 }
