@@ -40,6 +40,11 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Shows capacity and use, tiers, budgets, stock-outs, pods held back, versions and the leader on one screen
     Status(Status),
+    /// Plays a trace of pods and nodes under policies: who would have gone where, how long waited, what it would have cost
+    ///
+    /// The engine is the one that decides in the cluster, in virtual time. Beside every policy file three built-in
+    /// scenarios are played: always-local, always-cloud, and the stock scheduler with a taint alone.
+    Simulate(crate::simulate::Simulate),
     /// Prints the version
     Version,
 }

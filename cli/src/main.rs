@@ -13,6 +13,7 @@ mod report;
 mod status;
 #[cfg(test)]
 mod testing;
+mod simulate;
 mod verify;
 
 use std::io::Write;
@@ -47,6 +48,7 @@ async fn answer(command: Command) -> Result<(String, bool)> {
         Command::Verify(args) => verify::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
         Command::Status(args) => status::run(&args).await,
+        Command::Simulate(args) => simulate::run(&args),
         Command::Version => Ok((format!("kubectl-burst {}\n", env!("CARGO_PKG_VERSION")), true)),
     }
 }

@@ -23,5 +23,6 @@ pub mod resources;
 pub mod scheduler_config;
 pub mod selector;
 pub mod shape;
+pub mod simulate;
 pub mod stock;
 pub mod support;

@@ -16,6 +16,7 @@ mod plan;
 mod resize;
 mod room;
 mod round;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::standing::Standing;
 pub use self::{
     claim::{Bound, Claim, GangMember, VirtualNode, World},
     hold::Hold,

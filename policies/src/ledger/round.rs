@@ -24,6 +24,7 @@ use crate::{
     burst_policy::{BurstPolicySpec, Side},
     node::{NodeClass, NodeRow},
     policy::Policy,
+    resources::Resources,
 };
 
 /// Why a pod gets no grant, and until when if the clock ends it.
@@ -283,16 +284,8 @@ impl<'a> Round<'a> {
     /// autoscalers see it wait; not so if it `must_fit`.
     pub(super) fn local(&mut self, claim: &Claim, must_fit: bool) -> bool {
         let requests = counted(claim.requests);
-        let open: Vec<usize> = self
-            .tiers
-            .of_side(Side::Local)
-            .filter(|(at, row)| {
-                let used = self.used.tiers.get(*at).copied().unwrap_or_default();
-                !row.ceiling.unreadable && row.ceiling.fits(used, requests)
-            })
-            .map(|(at, _)| at)
-            .collect();
-        if self.max_local.unreadable || !self.max_local.fits(self.used.local, requests) || open.is_empty() {
+        let open = self.local_tiers(requests);
+        if open.is_empty() {
             return false;
         }
         let fitting = self.fitting(&open, requests);
@@ -308,8 +301,21 @@ impl<'a> Round<'a> {
         true
     }
 
+    /// The tiers of real nodes with room under their ceilings, in order; none if `max.local` is reached.
+    pub(super) fn local_tiers(&self, requests: Resources) -> Vec<usize> {
+        let requests = counted(requests);
+        if self.max_local.unreadable || !self.max_local.fits(self.used.local, requests) {
+            return Vec::new();
+        }
+        let open = self.tiers.of_side(Side::Local).filter(|(at, row)| {
+            let used = self.used.tiers.get(*at).copied().unwrap_or_default();
+            !row.ceiling.unreadable && row.ceiling.fits(used, requests)
+        });
+        open.map(|(at, _)| at).collect()
+    }
+
     /// The first of some tiers on whose nodes the pod fits; the room is taken.
-    fn fitting(&mut self, tiers: &[usize], requests: crate::resources::Resources) -> Option<usize> {
+    fn fitting(&mut self, tiers: &[usize], requests: Resources) -> Option<usize> {
         let mut room = match self.room.take() {
             Some(room) => room,
             None => self.survey(),
