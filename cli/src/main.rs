@@ -10,10 +10,10 @@ mod live;
 mod paper;
 mod reading;
 mod report;
+mod simulate;
 mod status;
 #[cfg(test)]
 mod testing;
-mod simulate;
 mod verify;
 
 use std::io::Write;

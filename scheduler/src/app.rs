@@ -90,7 +90,19 @@ impl App {
         let intake = Arc::new(Intake::new(settings.body_timeout, settings.body_budget));
         let overview = Arc::new(Overview::default());
         let (leader, reports, draining) = (Arc::default(), OnceLock::new(), AtomicBool::new(false));
-        Self { cluster, lookups, settings, metrics, decisions, intake, overview, leader, reports, draining, load }
+        Self {
+            cluster,
+            lookups,
+            settings,
+            metrics,
+            decisions,
+            intake,
+            overview,
+            leader,
+            reports,
+            draining,
+            load,
+        }
     }
 
     /// The picture of the cluster for one request, with the sum over its real nodes: summed once per picture, for

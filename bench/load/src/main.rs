@@ -1,8 +1,7 @@
 //! `make bench`: burst against yardsticks, in one run on one machine, interleaved, so that ratios mean something.
 //!
-//! `load` runs everything; `load extender`, `load churn` or `load scheduling` one part. Results go to the terminal and to
-//! `load` runs everything; `load extender`, `load churn` or `load simulate` one part. Results go to the terminal and to
-//! `target/bench/report.json`, one flat object of metric name to number plus a description of the machine.
+//! `load` runs everything; `load` with `extender`, `churn`, `scheduling` or `simulate` one part. Results go to the terminal
+//! and to `target/bench/report.json`, one flat object of metric name to number plus a description of the machine.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
 mod body;
@@ -46,18 +45,14 @@ async fn run() -> Result<()> {
         None => {
             extender::run(&mut report).await?;
             churn::run(&mut report).await?;
+            simulate::run(&mut report).await?;
             scheduling::run(&mut report).await?;
         }
         Some("extender") => extender::run(&mut report).await?,
         Some("churn") => churn::run(&mut report).await?,
         Some("scheduling") => scheduling::run(&mut report).await?,
-        Some(other) => bail!("unknown part {other}; parts are: extender, churn, scheduling"),
-            simulate::run(&mut report).await?;
-        }
-        Some("extender") => extender::run(&mut report).await?,
-        Some("churn") => churn::run(&mut report).await?,
         Some("simulate") => simulate::run(&mut report).await?,
-        Some(other) => bail!("unknown part {other}; parts are: extender, churn, simulate"),
+        Some(other) => bail!("unknown part {other}; parts are: extender, churn, scheduling, simulate"),
     }
     println!("\n{}", report.write()?.display());
     Ok(())

@@ -9,8 +9,8 @@ use lab::CloudRuntime;
 
 mod cloud_answers;
 mod deletion;
-mod explain;
 mod drivers;
+mod explain;
 mod governed;
 mod limits;
 mod outage;
