@@ -404,7 +404,10 @@ impl<'a> Round<'a> {
         self.take(&claim.uid);
         let widened = match self.choose(claim, None) {
             Ok(choice) if !choice.probe => self.joined(&old, choice),
-            Ok(_) => return Ok(self.put(&claim.uid, old)),
+            Ok(_) => {
+                self.put(&claim.uid, old);
+                return Ok(());
+            }
             Err(refused) => {
                 self.put(&claim.uid, old);
                 return Err(refused);

@@ -118,7 +118,7 @@ impl Model {
             6 => self.read(leader),
             7..=9 => self.make_plan(leader),
             10..=12 => self.write(leader),
-            13 | 14 => self.patch(leader, a % 4 == 0),
+            13 | 14 => self.patch(leader, a.is_multiple_of(4)),
             15 | 16 => self.bind(a, b),
             17 => self.see(a),
             18 | 19 => self.materialise(a, b),
@@ -248,7 +248,7 @@ impl Model {
             pod.tolerates.as_ref().is_some_and(|t| t.is_empty() || t.contains(&bound.provider))
         });
         match (real, away) {
-            (Some(name), away) if away.is_none() || b % 3 == 0 => {
+            (Some(name), away) if away.is_none() || b.is_multiple_of(3) => {
                 pod.claim.node = on(&name, NodeClass::Real, "", "");
             }
             (_, Some(away)) => pod.claim.node = Some(away),

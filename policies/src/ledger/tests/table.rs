@@ -66,7 +66,7 @@ fn a_pod_that_was_never_seen_bound_is_asked_for_everywhere() {
     claims[0].deleting = true;
     assert_eq!(grants(&scene.plan(&spec, &plan.ledger, &claims).ledger), "b:cloud");
     // A virtual node without Node and report was decommissioned.
-    let mut bound = plan.ledger.clone();
+    let mut bound = plan.ledger;
     bound.grants.get_mut("a").expect("granted").node = Some("v9".to_owned());
     assert_eq!(grants(&scene.plan(&spec, &bound, &pods("b")).ledger), "b:cloud");
 }
