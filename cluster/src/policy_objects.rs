@@ -226,7 +226,7 @@ fn is_expired(error: &watcher::Error) -> bool {
 }
 
 /// An object read, or why not.
-type Entry = Result<PolicyObject, BrokenObject>;
+type Entry = Result<PolicyObject, Box<BrokenObject>>;
 
 /// Owns what is known of both kinds.
 struct Publisher {
@@ -270,7 +270,9 @@ impl Publisher {
         let entries = || self.kinds.values().flat_map(BTreeMap::values);
         let picture = Picture {
             objects: Arc::new(entries().filter_map(|entry| entry.clone().ok()).collect()),
-            broken: Arc::new(entries().filter_map(|entry| entry.clone().err()).collect()),
+            broken: Arc::new(
+                entries().filter_map(|entry| entry.as_ref().err().map(|broken| (**broken).clone())).collect(),
+            ),
         };
         if *self.sender.borrow() > 0 && **self.picture.load() == picture {
             return;
@@ -298,7 +300,8 @@ fn read(kind: PolicyKind, object: &DynamicObject) -> Entry {
     match serde_json::from_value(spec.unwrap_or_else(|| Value::Object(serde_json::Map::new()))) {
         Ok(spec) => Ok(PolicyObject { key, kind, namespace, name, uid, generation, spec }),
         Err(error) => {
-            Err(BrokenObject { key, kind, namespace, name, uid, generation, error: format!("spec: {error}") })
+            let error = format!("spec: {error}");
+            Err(Box::new(BrokenObject { key, kind, namespace, name, uid, generation, error }))
         }
     }
 }
