@@ -229,7 +229,7 @@ mod tests {
         assert!(count(&[node("a", false, &[])]).unwrap_err().to_string().contains("no virtual node"));
     }
 
-    fn pod(name: &str, policy: &str, scheduler: &str, tolerations: serde_json::Value) -> Pod {
+    fn pod(name: &str, policy: &str, scheduler: &str, tolerations: &serde_json::Value) -> Pod {
         serde_json::from_value(json!({
             "metadata": {"namespace": "shop", "name": name, "annotations": {"burst.io/resolved-policy": policy}},
             "spec": {"containers": [], "schedulerName": scheduler, "tolerations": tolerations}}))
@@ -242,9 +242,9 @@ mod tests {
         let narrow =
             json!([{"key": "virtual-kubelet.io/provider", "operator": "Exists", "effect": "NoSchedule"}]);
         let blanket = json!([{"operator": "Exists"}]);
-        live.pods.add(&pod("good", "localPrefer", "default-scheduler", narrow.clone()));
-        live.pods.add(&pod("auto", "auto", "default-scheduler", blanket.clone()));
-        live.pods.add(&pod("elsewhere", "localPrefer", "volcano", narrow));
+        live.pods.add(&pod("good", "localPrefer", "default-scheduler", &narrow));
+        live.pods.add(&pod("auto", "auto", "default-scheduler", &blanket));
+        live.pods.add(&pod("elsewhere", "localPrefer", "volcano", &narrow));
         let config = policies::scheduler_config::SchedulerConfig::default();
         let judged = policies::proof::verify(&config, live.facts());
         assert_eq!(live.outside(&judged[0]), None);
@@ -253,7 +253,7 @@ mod tests {
             "{}",
             live.sentence(&judged)
         );
-        live.pods.add(&pod("blind", "localPrefer", "default-scheduler", blanket));
+        live.pods.add(&pod("blind", "localPrefer", "default-scheduler", &blanket));
         let said = live.outside(&judged[0]).unwrap();
         assert!(said.starts_with("1 localPrefer pods") && said.contains("shop/blind"), "{said}");
     }

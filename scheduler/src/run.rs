@@ -85,7 +85,7 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     observer.start(client.clone(), &tasks, &tracker);
     let app = Arc::new(App::new(cluster, lookups, Settings::from(&config), metrics.clone(), decisions));
     tracker.spawn(app.overview.clone().run(access.client()?, tasks.clone()));
-    app.reports.get_or_init(|| cluster::reports::watch(&client, tasks.clone(), &tracker));
+    app.reports.get_or_init(|| reports::watch(&client, tasks.clone(), &tracker));
     if config.leader.enabled {
         let parts = Parts { client, objects, events: recorder, prices };
         leader(&config, &app, parts, &tasks, &tracker).start(&tasks, &tracker);
@@ -132,7 +132,7 @@ fn leader(
         cluster: app.cluster.clone(),
         objects,
         pods: governed::watch(&client, tasks.clone(), tracker),
-        reports: reports::watch(&client, tasks.clone(), tracker),
+        reports: app.reports.get_or_init(|| reports::watch(&client, tasks.clone(), tracker)).clone(),
         ledgers: ledgers::watch(&client, &config.namespace, tasks.clone(), tracker),
         prices: Arc::new(prices),
         planner: policies::ledger::plan,

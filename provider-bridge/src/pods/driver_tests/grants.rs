@@ -26,7 +26,7 @@ impl Rig {
     fn grants(&self, grants: Vec<(&str, Grant)>) {
         let permits = permits(&[stored(grants)]);
         self.ground.send_modify(|ground| {
-            *ground = Arc::new(Ground { permits: permits.clone(), ..(**ground).clone() })
+            *ground = Arc::new(Ground { permits: permits.clone(), ..(**ground).clone() });
         });
     }
 
@@ -174,7 +174,7 @@ async fn the_report_counts_instances_and_the_policys_labels_go_along() {
     };
     let policies = Arc::new(vec![PolicyObject::new(Some("shop"), "web", spec)]);
     rig.ground.send_modify(|ground| {
-        *ground = Arc::new(Ground { policies: policies.clone(), ..(**ground).clone() })
+        *ground = Arc::new(Ground { policies: policies.clone(), ..(**ground).clone() });
     });
     rig.grants(vec![("u1", grant(|_| {}))]);
     rig.api.put(governed("web", "u1"));
