@@ -84,6 +84,7 @@ mod tests {
     mod crds;
     mod dashboards;
     mod docs;
+    mod features;
     mod manifests;
     mod rbac;
     mod scheduler;
