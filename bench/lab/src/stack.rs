@@ -43,11 +43,19 @@ pub struct StackOptions {
     pub cloud_arguments: Vec<String>,
     /// Whether pods that need a call are marked for the extender.
     pub marker: bool,
+    /// The operator's price book; without it burst-scheduler has the one that it is shipped with.
+    pub prices: Option<Value>,
 }
 
 impl Default for StackOptions {
     fn default() -> Self {
-        Self { runtime: CloudRuntime::Script, virtual_nodes: 1, cloud_arguments: Vec::new(), marker: true }
+        Self {
+            runtime: CloudRuntime::Script,
+            virtual_nodes: 1,
+            cloud_arguments: Vec::new(),
+            marker: true,
+            prices: None,
+        }
     }
 }
 
@@ -234,15 +242,18 @@ async fn start_scheduler(lab: &Lab, options: &StackOptions) -> Result<Process> {
         &["127.0.0.1", ADDRESS, "localhost"],
     )?;
     let config = lab.dir().join("burst-scheduler.yaml");
-    write_yaml(
-        &config,
-        &json!({
-            "kubeconfig": kubeconfig,
-            "http": {"bind": PAGE},
-            "https": {"bind": "0.0.0.0:10260", "certFile": serving.cert, "keyFile": serving.key},
-            "marker": options.marker,
-        }),
-    )?;
+    let mut settings = json!({
+        "kubeconfig": kubeconfig,
+        "http": {"bind": PAGE},
+        "https": {"bind": "0.0.0.0:10260", "certFile": serving.cert, "keyFile": serving.key},
+        "marker": options.marker,
+    });
+    if let Some(prices) = &options.prices {
+        let book = lab.dir().join("prices.yaml");
+        write_yaml(&book, prices)?;
+        settings["priceBook"] = json!(book);
+    }
+    write_yaml(&config, &settings)?;
     let mut command = Command::new(built_binary("burst-scheduler")?);
     command.arg("--config").arg(&config);
     let mut process = lab.spawn("burst-scheduler", command)?;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{World, names, on_virtual};
+use e2e::{Placement, World, names, on_virtual};
 use jiff::Timestamp;
 use lab::{Workload, eventually_within};
 use serde_json::{Value, json};
@@ -31,9 +31,7 @@ fn policy(ns: &str, spec: &Value) -> String {
 }
 
 fn governed(ns: &str, name: &str) -> String {
-    let mut pod = Workload::pod(ns, name).label("burst.io/governed", "true").spec(|spec| {
-        spec["containers"][0]["resources"]["requests"] = json!({"cpu": "8", "memory": "16Gi"});
-    });
+    let mut pod = Workload::pod(ns, name).label("burst.io/governed", "true").spec(large);
     pod.manifest["metadata"]["annotations"] =
         json!({"burst.io/burst-policy": format!("BurstPolicy/{ns}/web")});
     pod.text()
@@ -58,6 +56,33 @@ async fn burst(world: &World, ns: &str, count: usize) -> Result<Vec<Value>> {
 fn opened(pod: &Value) -> bool {
     let tolerations = pod["spec"]["tolerations"].as_array();
     tolerations.is_some_and(|all| all.iter().any(|t| t["key"] == "virtual-kubelet.io/provider"))
+}
+
+/// Waits until the policy's status says that `held` pods wait for this reason and `cloud` may be in the cloud.
+async fn status(world: &World, ns: &str, reason: &str, held: u64, cloud: u64) -> Result<Value> {
+    eventually_within(Duration::from_secs(20), "the policy's status", || async {
+        let text = world.lab.kubectl(&["get", "bp", "web", "-n", ns, "-o", "json"]).await?;
+        let status = serde_json::from_str::<Value>(&text)?["status"].clone();
+        ensure!(status["heldBack"] == json!({reason: held}) && status["pods"]["cloud"] == cloud, "{status}");
+        Ok(status)
+    })
+    .await
+}
+
+/// Waits until admission knows the object: from then on it marks and gates pods by itself.
+async fn governs(world: &World, ns: &str) -> Result<()> {
+    let probe = ["run", "probe", "--image=busybox", "-n", ns, "--dry-run=server", "-o", "json"];
+    eventually_within(Duration::from_secs(20), "the object governs new pods", || async {
+        let pod: Value = serde_json::from_str(&world.lab.kubectl(&probe).await?)?;
+        ensure!(pod["metadata"]["labels"]["burst.io/governed"] == "true", "{pod}");
+        Ok(())
+    })
+    .await
+}
+
+/// Asks for more than any real node of the lab has.
+fn large(spec: &mut Value) {
+    spec["containers"][0]["resources"]["requests"] = json!({"cpu": "8", "memory": "16Gi"});
 }
 
 /// The most instances that were ever seen, looked at all the time.
@@ -116,13 +141,7 @@ pub(crate) async fn ceiling_holds_through_a_crash_and_flows_on_when_raised(world
         Ok(())
     })
     .await?;
-    eventually_within(Duration::from_secs(20), "the policy's status", || async {
-        let text = world.lab.kubectl(&["get", "bp", "web", "-n", ns, "-o", "json"]).await?;
-        let status = serde_json::from_str::<Value>(&text)?["status"].clone();
-        ensure!(status["heldBack"]["CloudLimit"] == 7 && status["pods"]["cloud"] == 3, "{status}");
-        Ok(())
-    })
-    .await?;
+    status(&world, ns, "CloudLimit", 7, 3).await?;
     world.lab.apply(&max(5)).await?;
     burst(&world, ns, 5).await?;
     ensure!(watchman.most() == 5, "{} instances were seen with a ceiling of 5", watchman.most());
@@ -167,6 +186,125 @@ pub(crate) async fn waiting_pods_are_bound_within_a_second_of_the_deadline(world
     // Both times are cut to whole seconds, so this says less than two seconds.
     ensure!(late <= jiff::SignedDuration::from_secs(1), "bound {late:?} after the deadline");
     world.running(ns, 1).await?;
+    world.clean(ns).await
+}
+
+/// Eight cores cost 28.80 an hour: 100 pays for three pods in full hours, in this one and in the next.
+pub(crate) async fn a_budget_pays_for_three_and_not_one_more(world: Arc<World>) -> Result<()> {
+    let ns = "limits-budget";
+    world.namespace(ns).await?;
+    let budget = |amount: &str| policy(ns, &json!({"budget": {"currency": "CNY", "perHour": amount}}));
+    world.lab.apply(&budget("100")).await?;
+    let watchman = Watchman::start(&world, ns);
+    for i in 0..7 {
+        world.lab.apply(&governed(ns, &format!("p{i}"))).await?;
+    }
+    burst(&world, ns, 3).await?;
+    let told = status(&world, ns, "BudgetReached", 4, 3).await?;
+    let conditions = told["conditions"].as_array().context("conditions")?;
+    let reached = conditions.iter().find(|c| c["type"] == "BudgetReached").context("BudgetReached")?;
+    ensure!(reached["status"] == "True", "{reached}");
+    let row = &told["spend"][0];
+    ensure!(row["window"] == "hour" && row["currency"] == "CNY" && row["max"] == "100.00", "{row}");
+    // More money is more pods, by as many as it pays for.
+    world.lab.apply(&budget("150")).await?;
+    burst(&world, ns, 5).await?;
+    status(&world, ns, "BudgetReached", 2, 5).await?;
+    let most = watchman.end().await?;
+    ensure!(most == 5, "{most} instances were seen with money for 5");
+    world.clean(ns).await
+}
+
+/// Four replicas, two more allowed by the rollout, five by the policy: old and new pods count together, also those that end.
+pub(crate) async fn rollout_with_surge_stays_below_the_ceiling(world: Arc<World>) -> Result<()> {
+    let ns = "limits-rollout";
+    world.namespace(ns).await?;
+    world.lab.apply(&policy(ns, &json!({"max": {"cloud": {"pods": 5}}}))).await?;
+    governs(&world, ns).await?;
+    let watchman = Watchman::start(&world, ns);
+    let mut web = Workload::deployment(ns, "web", 4).spec(large);
+    web.manifest["spec"]["strategy"] =
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2, "maxUnavailable": 0}});
+    world.lab.apply(&web.text()).await?;
+    burst(&world, ns, 4).await?;
+    let old = world.pods(ns).await?;
+    world.lab.kubectl(&["set", "env", "deployment/web", "-n", ns, "REVISION=2"]).await?;
+    world.lab.kubectl(&["rollout", "status", "deployment/web", "-n", ns, "--timeout=100s"]).await?;
+    let new = burst(&world, ns, 4).await?;
+    let stayed = new.iter().filter(|pod| old.iter().any(|o| o["metadata"]["uid"] == pod["metadata"]["uid"]));
+    ensure!(stayed.count() == 0, "pods of the old revision are left: {}", names(&new));
+    let most = watchman.end().await?;
+    ensure!(most == 5, "{most} instances were seen with a ceiling of 5 and a surge that wants 6");
+    world.clean(ns).await
+}
+
+/// Four that go together and room for three: none goes. With room for four, all do.
+pub(crate) async fn gang_waits_whole_and_goes_whole(world: Arc<World>) -> Result<()> {
+    let ns = "limits-gang";
+    world.namespace(ns).await?;
+    let max = |pods: u64| {
+        policy(ns, &json!({"max": {"cloud": {"pods": pods}}, "gang": {"labelKey": "job", "size": 4}}))
+    };
+    world.lab.apply(&max(3)).await?;
+    governs(&world, ns).await?;
+    let watchman = Watchman::start(&world, ns);
+    for i in 0..3 {
+        let member = Workload::pod(ns, &format!("m{i}")).label("job", "j").spec(large);
+        world.lab.apply(&member.text()).await?;
+    }
+    // Three would have room, and are not four.
+    status(&world, ns, "GangIncomplete", 3, 0).await?;
+    world.lab.apply(&Workload::pod(ns, "m3").label("job", "j").spec(large).text()).await?;
+    status(&world, ns, "GangTooLarge", 4, 0).await?;
+    burst(&world, ns, 0).await?;
+    ensure!(watchman.most() == 0, "{} instances of a gang that waits", watchman.most());
+    world.lab.apply(&max(4)).await?;
+    burst(&world, ns, 4).await?;
+    let most = watchman.end().await?;
+    ensure!(most == 4, "{most} instances were seen of a gang of 4");
+    world.clean(ns).await
+}
+
+/// Real nodes have room for all five, and two may use it.
+pub(crate) async fn ceiling_on_real_nodes_sends_the_rest_to_the_cloud(world: Arc<World>) -> Result<()> {
+    let ns = "limits-local";
+    world.namespace(ns).await?;
+    world.lab.apply(&policy(ns, &json!({"max": {"local": {"pods": 2}}}))).await?;
+    governs(&world, ns).await?;
+    let small = |spec: &mut Value| {
+        spec["containers"][0]["resources"]["requests"] = json!({"cpu": "250m", "memory": "512Mi"});
+    };
+    world.lab.apply(&Workload::deployment(ns, "web", 5).spec(small).text()).await?;
+    let placed = world.running(ns, 5).await?;
+    ensure!(placed == Placement { local: 2, burst: 3 }, "{placed:?}\n{}", names(&world.pods(ns).await?));
+    // What takes the place of one that goes never makes three.
+    let pods = world.pods(ns).await?;
+    let home = pods.iter().find(|pod| !on_virtual(pod)).context("a pod on a real node")?;
+    let name = home["metadata"]["name"].as_str().context("its name")?;
+    world.lab.kubectl(&["delete", "pod", name, "-n", ns]).await?;
+    let placed = world.running(ns, 5).await?;
+    ensure!(placed.local <= 2 && placed.burst >= 3, "{placed:?}\n{}", names(&world.pods(ns).await?));
+    world.clean(ns).await
+}
+
+/// A place in the cloud is free again once its instance is gone, and not a moment before.
+pub(crate) async fn what_a_deleted_pod_leaves_the_next_one_gets(world: Arc<World>) -> Result<()> {
+    let ns = "limits-next";
+    world.namespace(ns).await?;
+    world.lab.apply(&policy(ns, &json!({"max": {"cloud": {"pods": 1}}}))).await?;
+    let watchman = Watchman::start(&world, ns);
+    for i in 0..3 {
+        world.lab.apply(&governed(ns, &format!("p{i}"))).await?;
+    }
+    for left in [2, 1, 0] {
+        let pods = burst(&world, ns, 1).await?;
+        ensure!(pods.len() == left + 1, "{}", names(&pods));
+        let running = pods.iter().find(|pod| on_virtual(pod)).context("a pod in the cloud")?;
+        let name = running["metadata"]["name"].as_str().context("its name")?;
+        world.lab.kubectl(&["delete", "pod", name, "-n", ns]).await?;
+    }
+    let most = watchman.end().await?;
+    ensure!(most == 1, "{most} instances were seen with a ceiling of 1");
     world.clean(ns).await
 }
 
