@@ -12,9 +12,10 @@ use cluster::reports::StoredReport;
 use cluster::{ClusterHandle, Kept, Snapshot};
 use policies::decide::score::LocalLoad;
 use policies::policy::Policy;
+use policies::price::PriceBook;
 
 use crate::admission::Lookups;
-use crate::config::Config;
+use crate::config::{Config, Driver};
 use crate::decisions::Ring;
 use crate::http::Intake;
 use crate::leader::View;
@@ -28,6 +29,10 @@ pub struct Settings {
     pub default_policy: Policy,
     /// Whether admission writes the marker resource.
     pub marker: bool,
+    /// Whether the leader opens pods instead of an extender (driver `toleration`).
+    pub toleration_driver: bool,
+    /// What clouds charge.
+    pub prices: Arc<PriceBook>,
     /// Namespaces admitted untouched.
     pub exempt: Vec<String>,
     /// Age of the picture from which on calls are failed.
@@ -38,11 +43,14 @@ pub struct Settings {
     pub body_budget: usize,
 }
 
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
+impl Settings {
+    /// What is configured, with the prices that [`Config::price_book`] names.
+    pub fn of(config: &Config, prices: Arc<PriceBook>) -> Self {
         Self {
             default_policy: config.default_policy,
             marker: config.marker,
+            toleration_driver: config.driver == Driver::Toleration,
+            prices,
             exempt: config.namespace_exempt.clone(),
             stale_after: config.cache.stale_after(),
             body_timeout: Duration::from_secs(config.http.body_timeout_seconds),

@@ -70,12 +70,13 @@ pub enum RunError {
 /// [`RunError`].
 pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<(), RunError> {
     let certificate = certificate(&config)?;
-    let prices = prices(&config)?;
+    let prices = Arc::new(prices(&config)?);
     let access = Access::load(config.kubeconfig.as_deref()).await?;
     let client = access.client()?;
     let (tasks, tracker) = (CancellationToken::new(), TaskTracker::new());
     let objects = PolicyObjects::start(&client, &tasks, &tracker);
-    let lookups = Lookups::start(&client, objects.clone(), &config.namespace_exempt, &tasks, &tracker);
+    let (ledgers, exempt) = (&config.namespace, &config.namespace_exempt);
+    let lookups = Lookups::start(&client, objects.clone(), ledgers, exempt, &tasks, &tracker);
     let cluster = ClusterWatch::start(access.client()?, tasks.clone(), &tracker);
     let decisions = Arc::new(Ring::default());
     let events = Recorder::start(client.clone(), CONTROLLER, &instance(), tasks.clone(), &tracker);
@@ -83,7 +84,8 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
         Observer { cluster: cluster.clone(), decisions: decisions.clone(), metrics: metrics.clone(), events };
     let recorder = observer.events.clone();
     observer.start(client.clone(), &tasks, &tracker);
-    let app = Arc::new(App::new(cluster, lookups, Settings::from(&config), metrics.clone(), decisions));
+    let settings = Settings::of(&config, prices.clone());
+    let app = Arc::new(App::new(cluster, lookups, settings, metrics.clone(), decisions));
     tracker.spawn(app.overview.clone().run(access.client()?, tasks.clone()));
     app.reports.get_or_init(|| reports::watch(&client, tasks.clone(), &tracker));
     if config.leader.enabled {
@@ -112,7 +114,7 @@ struct Parts {
     client: Client,
     objects: PolicyObjects,
     events: Recorder,
-    prices: PriceBook,
+    prices: Arc<PriceBook>,
 }
 
 /// The leader's part of this replica, with the watches that only it needs.
@@ -134,7 +136,7 @@ fn leader(
         pods: governed::watch(&client, tasks.clone(), tracker),
         reports: app.reports.get_or_init(|| reports::watch(&client, tasks.clone(), tracker)).clone(),
         ledgers: ledgers::watch(&client, &config.namespace, tasks.clone(), tracker),
-        prices: Arc::new(prices),
+        prices,
         planner: policies::ledger::plan,
         stale_after: config.cache.stale_after(),
         events,

@@ -11,12 +11,16 @@ mod support {
 }
 
 use base64::Engine;
+use cluster::ledgers::object_name;
 use cluster::testing::{FakeApi, Fault};
+use policies::burst_policy::Side;
+use policies::ledger::{Grant, Ledger};
+use policies::resources::Resources;
 use scheduler::admission::review::{Request, Verdict, answer, parse};
-use scheduler::admission::{Around, LookupError, pod, workload};
-use scheduler::app::App;
+use scheduler::admission::{Around, LookupError, pod, resize, workload};
+use scheduler::app::{App, Settings};
 use serde_json::{Value, json};
-use support::server::{Server, eventually, start};
+use support::server::{Server, eventually, settings, start, start_set};
 
 fn cluster() -> FakeApi {
     let api = FakeApi::new();
@@ -70,6 +74,7 @@ async fn judged(app: &App, body: &[u8]) -> Result<Verdict, LookupError> {
     let snapshot = app.cluster.snapshot();
     let around = Around::of(app, &snapshot);
     match request.kind.kind.as_str() {
+        _ if !request.sub_resource.is_empty() => resize(&request, &around).await,
         "Pod" => pod(&request, &around).await,
         _ => Ok(workload(&request, &around).await),
     }
@@ -443,4 +448,109 @@ async fn rules_are_those_of_the_nodes_that_the_pod_could_go_to() {
         assert_eq!(matches!(verdict, Verdict::Allowed(_)), admitted, "{nodes:?} {tolerated:?}: {verdict:?}");
         server.end().await;
     }
+}
+
+/// An update of `pods/resize`, as the API server asks about it.
+fn resizing(pod: &Value) -> Vec<u8> {
+    let mut review: Value = serde_json::from_slice(&review("shop", pod, false)).expect("JSON");
+    review["request"]["operation"] = json!("UPDATE");
+    review["request"]["subResource"] = json!("resize");
+    review.to_string().into_bytes()
+}
+
+/// Granted 1 core beside 3 of another pod, with a ceiling of 5: it may grow to 2 cores and not to 3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_governed_pod_grows_within_its_ceilings_only() {
+    let api = cluster();
+    object(&api, "shop", json!({"max": {"cloud": {"cpu": "5"}}}));
+    let grant = |uid: &str, cpu_milli: u64| {
+        let requests = Resources { cpu_milli, memory_bytes: 2 << 30, pods: 1, ..Resources::default() };
+        let (namespace, tier) = ("shop".to_owned(), "cloud".to_owned());
+        (uid.to_owned(), Grant { namespace, tier, side: Side::Cloud, requests, ..Grant::default() })
+    };
+    let policy = "BurstPolicy/shop/limits";
+    let grants = [grant("u-1", 1000), grant("u-2", 3000)].into();
+    api.put(json!({
+        "apiVersion": "burst.io/v1alpha1", "kind": "BurstLedger",
+        "metadata": {"name": object_name(policy), "namespace": "burst-system"},
+        "spec": Ledger { policy: policy.to_owned(), grants, ..Ledger::default() },
+    }));
+    let server = server(&api).await;
+    let sized = |cpu: &str, governed: &str| {
+        let mut pod = bare(json!({"burst.io/governed": governed}));
+        pod["metadata"]["uid"] = json!("u-1");
+        pod["metadata"]["namespace"] = json!("shop");
+        pod["metadata"]["annotations"] = json!({"burst.io/burst-policy": "BurstPolicy/shop/limits"});
+        pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!(cpu);
+        pod
+    };
+    for (cpu, governed, allowed) in
+        [("2", "true", true), ("500m", "true", true), ("3", "true", false), ("3", "false", true)]
+    {
+        let verdict = judged(&server.app, &resizing(&sized(cpu, governed))).await.expect("a verdict");
+        assert_eq!(matches!(verdict, Verdict::Allowed(_)), allowed, "{cpu} {governed}: {verdict:?}");
+        if let Verdict::Denied(reason) = verdict {
+            let words = [
+                "pod shop/p",
+                "cpu 1 to 3",
+                "max.cloud.cpu 5",
+                "4 in use, 6 afterwards",
+                "BurstPolicy/shop/limits",
+            ];
+            assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
+        }
+    }
+    server.end().await;
+}
+
+/// A ledger that cannot be read is no permission.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resize_without_a_ledger_to_read_is_no_verdict() {
+    let api = cluster();
+    object(&api, "shop", json!({"max": {"cloud": {"cpu": "5"}}}));
+    api.fault(Fault::status(500).on("GET", "/burstledgers"));
+    let server = server(&api).await;
+    let mut pod = bare(json!({"burst.io/governed": "true"}));
+    pod["metadata"]["annotations"] = json!({"burst.io/burst-policy": "BurstPolicy/shop/limits"});
+    let error = judged(&server.app, &resizing(&pod)).await.expect_err("no verdict").to_string();
+    assert!(error.contains("BurstPolicy/shop/limits"), "{error}");
+    server.end().await;
+}
+
+/// What a limit says is not known while its object cannot be read: the pod grows when it is mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resize_under_an_object_that_cannot_be_read_is_refused() {
+    let api = cluster();
+    object(&api, "shop", json!({"max": {"cloud": {"pods": "many"}}}));
+    let server = server(&api).await;
+    let mut pod = bare(json!({"burst.io/governed": "true"}));
+    pod["metadata"]["annotations"] = json!({"burst.io/burst-policy": "BurstPolicy/shop/limits"});
+    let verdict = judged(&server.app, &resizing(&pod)).await.expect("a verdict");
+    let Verdict::Denied(reason) = verdict else { panic!("{verdict:?}") };
+    assert!(reason.contains("BurstPolicy/shop/limits cannot be read"), "{reason}");
+    server.end().await;
+}
+
+/// Without an extender the leader opens: who could go both ways waits for it, under an object or the driver's own key.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_toleration_driver_pods_of_both_kinds_wait_for_the_leader() {
+    let api = cluster();
+    object(&api, "eci", json!({"policy": "auto", "selector": {"matchLabels": {"app": "web"}}}));
+    let server = start_set(&api, true, None, Settings { toleration_driver: true, ..settings() }).await;
+    for (namespace, label, value, key) in [
+        ("shop", "burst-to-cci", "auto", Some("Driver/toleration")),
+        ("shop", "burst-to-cci", "localPrefer", Some("Driver/toleration")),
+        ("shop", "burst-to-cci", "enforce", None),
+        ("shop", "burst-to-cci", "off", None),
+        ("eci", "app", "web", Some("BurstPolicy/eci/limits")),
+    ] {
+        let pod = admitted(&server.app, namespace, &bare(json!({label: value}))).await;
+        assert_eq!(pod["metadata"]["annotations"]["burst.io/burst-policy"].as_str(), key, "{value}: {pod}");
+        assert_eq!(pod["metadata"]["labels"]["burst.io/governed"] == "true", key.is_some(), "{value}: {pod}");
+        let opened = tolerated(&pod).contains(&"virtual-kubelet.io/provider");
+        assert_eq!(opened, value == "enforce", "{value}: {pod}");
+        let limits = &pod["spec"]["containers"][0]["resources"]["limits"];
+        assert!(limits.get("burst.io/managed").is_none(), "no extender is there to ask: {pod}");
+    }
+    server.end().await;
 }

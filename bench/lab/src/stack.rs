@@ -32,6 +32,25 @@ impl CloudRuntime {
     }
 }
 
+/// How the decisions of burst-scheduler reach the cluster's scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// The scheduler calls it.
+    #[default]
+    Extender,
+    /// Pods get their toleration when they may burst.
+    Toleration,
+}
+
+impl Driver {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Extender => "extender",
+            Self::Toleration => "toleration",
+        }
+    }
+}
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
@@ -45,6 +64,8 @@ pub struct StackOptions {
     pub marker: bool,
     /// The operator's price book; without it burst-scheduler has the one that it is shipped with.
     pub prices: Option<Value>,
+    /// How decisions reach the scheduler.
+    pub driver: Driver,
 }
 
 impl Default for StackOptions {
@@ -55,6 +76,7 @@ impl Default for StackOptions {
             cloud_arguments: Vec::new(),
             marker: true,
             prices: None,
+            driver: Driver::default(),
         }
     }
 }
@@ -247,6 +269,7 @@ async fn start_scheduler(lab: &Lab, options: &StackOptions) -> Result<Process> {
         "http": {"bind": PAGE},
         "https": {"bind": "0.0.0.0:10260", "certFile": serving.cert, "keyFile": serving.key},
         "marker": options.marker,
+        "driver": options.driver.word(),
     });
     if let Some(prices) = &options.prices {
         let book = lab.dir().join("prices.yaml");

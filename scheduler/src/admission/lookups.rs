@@ -16,6 +16,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store, store::Writer};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 use policies::keys;
+use policies::ledger::Ledger;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,6 +56,14 @@ pub enum LookupError {
         /// What is missing.
         reason: String,
     },
+    /// The ledger of a policy.
+    #[error("burst: the ledger of {policy}: {reason}")]
+    Ledger {
+        /// The policy object.
+        policy: String,
+        /// Why.
+        reason: String,
+    },
     /// The policy objects are not known yet, and one of them may hold limits for the pod.
     #[error("burst: {object} may burst, and the BurstPolicy objects are not read yet")]
     Objects {
@@ -66,6 +75,7 @@ pub enum LookupError {
 enum Command {
     Read { namespace: String, reply: oneshot::Sender<Result<BTreeMap<String, String>, String>> },
     Mark { namespace: String },
+    Ledger { policy: String, reply: oneshot::Sender<Result<Ledger, String>> },
 }
 
 /// The handle; cheap to clone.
@@ -78,11 +88,12 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// Starts the tasks; they end with `stop`. Namespaces that policy objects speak for are marked, those of `exempt`
-    /// never.
+    /// Starts the tasks; they end with `stop`. Ledgers are in the namespace `ledgers`. Namespaces that policy objects
+    /// speak for are marked, those of `exempt` never.
     pub fn start(
         client: &Client,
         policies: PolicyObjects,
+        ledgers: &str,
         exempt: &[String],
         stop: &CancellationToken,
         tracker: &TaskTracker,
@@ -91,7 +102,7 @@ impl Lookups {
         let changed = Arc::new(Notify::new());
         tracker.spawn(follow(client.clone(), writer, changed.clone(), stop.clone()));
         let (commands, queue) = mpsc::channel(QUEUE);
-        tracker.spawn(work(client.clone(), queue, stop.clone(), tracker.clone()));
+        tracker.spawn(work(client.clone(), ledgers.to_owned(), queue, stop.clone(), tracker.clone()));
         let owners = OwnerResolver::start(client.clone(), stop.clone(), tracker);
         let lookups = Self { owners, policies, namespaces, commands };
         let marking = marking::keep(lookups.clone(), changed, exempt.to_vec());
@@ -150,12 +161,30 @@ impl Lookups {
         }
         let failed = |reason: String| LookupError::Namespace { namespace: namespace.to_owned(), reason };
         let (reply, answer) = oneshot::channel();
-        let command = Command::Read { namespace: namespace.to_owned(), reply };
-        self.commands.try_send(command).map_err(|_| failed("too many look-ups wait".to_owned()))?;
+        self.ask(Command::Read { namespace: namespace.to_owned(), reply }, answer).await.map_err(failed)
+    }
+
+    /// The ledger of a policy, read live.
+    ///
+    /// # Errors
+    /// [`LookupError::Ledger`].
+    pub async fn ledger(&self, policy: &str) -> Result<Ledger, LookupError> {
+        let failed = |reason: String| LookupError::Ledger { policy: policy.to_owned(), reason };
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Ledger { policy: policy.to_owned(), reply }, answer).await.map_err(failed)
+    }
+
+    /// Asks the tasks, and waits for the answer.
+    async fn ask<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, String>>,
+    ) -> Result<T, String> {
+        self.commands.try_send(command).map_err(|_| "too many look-ups wait".to_owned())?;
         match tokio::time::timeout(DEADLINE, answer).await {
-            Err(_) => Err(failed(format!("no answer from the API server within {DEADLINE:?}"))),
-            Ok(Err(_)) => Err(failed("the process is stopping".to_owned())),
-            Ok(Ok(answer)) => answer.map_err(failed),
+            Err(_) => Err(format!("no answer from the API server within {DEADLINE:?}")),
+            Ok(Err(_)) => Err("the process is stopping".to_owned()),
+            Ok(Ok(answer)) => answer,
         }
     }
 
@@ -198,6 +227,7 @@ async fn follow(client: Client, writer: Writer<Namespace>, changed: Arc<Notify>,
 
 async fn work(
     client: Client,
+    ledgers: String,
     mut queue: mpsc::Receiver<Command>,
     stop: CancellationToken,
     tracker: TaskTracker,
@@ -205,21 +235,25 @@ async fn work(
     let room = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(Some(command)) = stop.run_until_cancelled(queue.recv()).await {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (client, stop) = (client.clone(), stop.clone());
+        let (client, ledgers, stop) = (client.clone(), ledgers.clone(), stop.clone());
         tracker.spawn(async move {
-            stop.run_until_cancelled(serve(client, command)).await;
+            stop.run_until_cancelled(serve(client, &ledgers, command)).await;
             drop(permit);
         });
     }
 }
 
-async fn serve(client: Client, command: Command) {
+async fn serve(client: Client, ledgers: &str, command: Command) {
     match command {
         Command::Read { namespace, reply } => {
             let read = Api::<Namespace>::all(client).get(&namespace).await;
             let labels =
                 read.map(|found| found.metadata.labels.unwrap_or_default()).map_err(|e| e.to_string());
             drop(reply.send(labels));
+        }
+        Command::Ledger { policy, reply } => {
+            let read = cluster::ledgers::read(&client, ledgers, &policy).await;
+            drop(reply.send(read.map(|held| held.ledger).map_err(|e| e.to_string())));
         }
         Command::Mark { namespace } => {
             match cluster::patch::label_namespace(&client, &namespace, keys::NAMESPACE_ACTIVE, ACTIVE).await {

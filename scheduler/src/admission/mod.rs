@@ -8,11 +8,13 @@ mod lookups;
 mod marking;
 mod pods;
 mod provider;
+mod resize;
 pub mod review;
 mod workloads;
 
 pub use lookups::{LookupError, Lookups};
 pub use pods::pod;
+pub use resize::resize;
 pub use workloads::workload;
 
 use std::time::Duration;

@@ -121,7 +121,7 @@ fn judge(
 ) -> Verdict {
     let snapshot = around.snapshot;
     let wishes = Settings {
-        marker: around.settings.marker,
+        marker: around.settings.marker && !around.settings.toleration_driver,
         cpu_required: provider::only_cci(snapshot, resolved.provider, facts),
         default_request: None,
         virtual_labels: virtual_labels(snapshot),
@@ -131,6 +131,10 @@ fn judge(
         _ => provider::unsupported(snapshot, resolved.provider, facts, &request.object),
     };
     let governance = object.map(Governance::of);
+    let governance = match around.settings.toleration_driver {
+        true => Governance::by_driver(governance, resolved.policy),
+        false => governance,
+    };
     match admit_pod(&request.object, facts, resolved, governance.as_ref(), &unsupported, &wishes) {
         Ok(admission) => Verdict::Allowed(admission),
         Err(refusal) => Verdict::Denied(refusal.to_string()),

@@ -20,6 +20,8 @@ pub struct Request {
     pub name: String,
     /// `CREATE`, `UPDATE`, …
     pub operation: String,
+    /// For example `resize`; empty for the object itself.
+    pub sub_resource: String,
     /// The object.
     pub object: Value,
     /// The object before an update.

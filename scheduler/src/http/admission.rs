@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::body::{self, BodyError};
 use crate::admission::review::{self, Request, Verdict};
-use crate::admission::{Around, LookupError, pod, workload};
+use crate::admission::{Around, LookupError, pod, resize, workload};
 use crate::app::App;
 use crate::metrics::Metric;
 
@@ -24,10 +24,16 @@ pub(super) async fn workloads(app: Data<App>, _: HttpRequest, payload: Payload) 
     answer(&app, Hook::Workloads, payload).await
 }
 
+/// `POST /admission/resize`
+pub(super) async fn resizes(app: Data<App>, _: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&app, Hook::Resize, payload).await
+}
+
 #[derive(Clone, Copy)]
 enum Hook {
     Pods,
     Workloads,
+    Resize,
 }
 
 impl Hook {
@@ -35,6 +41,7 @@ impl Hook {
         match self {
             Self::Pods => "pods",
             Self::Workloads => "workloads",
+            Self::Resize => "resize",
         }
     }
 }
@@ -76,5 +83,6 @@ async fn judge(app: &App, hook: Hook, request: &Request) -> Result<Verdict, Look
     match hook {
         Hook::Pods => pod(request, &around).await,
         Hook::Workloads => Ok(workload(request, &around).await),
+        Hook::Resize => resize(request, &around).await,
     }
 }

@@ -36,6 +36,7 @@ pub fn secure(config: &mut ServiceConfig) {
     config
         .route("/admission/pods", post().to(admission::pods))
         .route("/admission/workloads", post().to(admission::workloads))
+        .route("/admission/resize", post().to(admission::resizes))
         .route("/readyz", get().to(probes::ready))
         .route("/healthz", get().to(probes::alive));
 }

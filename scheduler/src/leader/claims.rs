@@ -84,7 +84,7 @@ fn zone(row: &NodeRow) -> String {
 }
 
 /// Every virtual node.
-pub(super) fn virtual_nodes(snapshot: &Snapshot) -> Vec<VirtualNode> {
+pub(crate) fn virtual_nodes(snapshot: &Snapshot) -> Vec<VirtualNode> {
     let node = |row: &NodeRow| VirtualNode {
         name: row.name.clone(),
         provider: row.provider.clone().unwrap_or_default(),

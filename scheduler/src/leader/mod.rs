@@ -5,7 +5,7 @@
 //! compare-and-swap, a pod's grant takes effect once, and the bridge asks the ledger. It must never write a pod before the
 //! ledger that covers it, and never take what it cannot read for nothing.
 
-mod claims;
+pub(crate) mod claims;
 mod desk;
 mod status;
 mod view;

@@ -37,6 +37,8 @@ pub(crate) fn settings() -> Settings {
     Settings {
         default_policy: Policy::Off,
         marker: true,
+        toleration_driver: false,
+        prices: Arc::default(),
         exempt: vec!["kube-system".to_owned()],
         stale_after: Duration::from_secs(120),
         body_timeout: PATIENCE,
@@ -62,7 +64,8 @@ pub(crate) async fn start_set(
 ) -> Server {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     let policies = PolicyObjects::start(&api.client(), &stop, &tracker);
-    let lookups = Lookups::start(&api.client(), policies.clone(), &settings.exempt, &stop, &tracker);
+    let lookups =
+        Lookups::start(&api.client(), policies.clone(), "burst-system", &settings.exempt, &stop, &tracker);
     let cluster = ClusterWatch::start(api.client(), stop.clone(), &tracker);
     if synced {
         tokio::time::timeout(PATIENCE, cluster.wait_synced()).await.expect("the first lists");
