@@ -47,7 +47,7 @@ pub struct BoundPod {
 /// What burst reads of a pod's metadata at every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// It carries the label [`keys::GOVERNED`] or the annotation [`keys::BURST_POLICY`]: it needs a grant.
+    /// It carries the label [`keys::GOVERNED`]: it needs a grant. A policy object that limits nothing governs nobody.
     pub governed: bool,
     /// The policy object that governs it.
     pub policy: Option<SmolStr>,
@@ -87,8 +87,7 @@ impl Marks {
             })
             .next();
         Self {
-            governed: policy.is_some()
-                || entry("labels", keys::GOVERNED).is_some_and(|value| value == "true"),
+            governed: entry("labels", keys::GOVERNED).is_some_and(|value| value == "true"),
             policy,
             created: metadata.get("creationTimestamp").and_then(Value::as_str).and_then(|at| at.parse().ok()),
             controller,

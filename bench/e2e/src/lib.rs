@@ -65,10 +65,10 @@ impl World {
     /// Removes a case's namespace and waits until its pods are gone and the cloud holds no instance.
     ///
     /// # Errors
-    /// When something is left after a minute: the text says what.
+    /// When something is left after three minutes: the text says what.
     pub async fn clean(&self, namespace: &str) -> Result<()> {
         self.lab.kubectl(&["delete", "namespace", namespace, "--wait=false"]).await?;
-        eventually_within(Duration::from_secs(60), "every pod and instance is gone", || async {
+        eventually_within(Duration::from_secs(180), "every pod and instance is gone", || async {
             let pods = self.pods(namespace).await?;
             ensure!(pods.is_empty(), "pods left: {}", names(&pods));
             let open = self.instances_of(namespace).await?;

@@ -79,7 +79,17 @@ pub(crate) async fn label_on_the_pod_opens_nothing(world: Arc<World>) -> Result<
     });
     world.lab.apply(&own.text()).await?;
     let own = world.pod(ns, "chooses").await?;
-    ensure!(own["spec"]["schedulingGates"] == json!([{"name": "burst.io/grant"}]), "kept and gated: {own}");
+    let affinity = own["spec"]["affinity"].to_string();
+    ensure!(
+        own["spec"]["schedulingGates"] == json!([{"name": "burst.io/grant"}]) || affinity.contains("NotIn"),
+        "kept, and gated until its affinity keeps it on real nodes: {own}"
+    );
+    eventually("the pod that tolerates by itself stays at home", || async {
+        let pod = world.pod(ns, "chooses").await?;
+        ensure!(pod["spec"]["nodeName"].is_string() && !on_virtual(&pod), "{pod}");
+        Ok(())
+    })
+    .await?;
 
     let error = world.lab.kubectl(&["label", "pod", "held", "-n", ns, "burst.io/governed-"]).await.err();
     let error = error.context("the mark of a governed pod was taken off")?.to_string();

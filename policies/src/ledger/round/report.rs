@@ -61,7 +61,10 @@ impl Round<'_> {
     /// The nodes that a gated pod may go to: the real tiers that it was granted, and the cloud unless it must stay out
     /// of it. Real nodes stay out of reach where the cloud was granted instead.
     fn affinity(&self, claim: &Claim, grant: &Grant) -> Option<Vec<Term>> {
-        let cloud = grant.side == Side::Cloud || (claim.policy != Policy::Off && claim.gang.is_none());
+        // Who tolerates the provider taint already has nothing left to be withheld: on the local side only its affinity
+        // keeps it there.
+        let later = claim.policy != Policy::Off && claim.gang.is_none() && claim.tolerated.is_none();
+        let cloud = grant.side == Side::Cloud || later;
         let own = Seat { side: grant.side, tier: grant.tier.clone() };
         let local = std::iter::once(&own).chain(&grant.also).filter(|s| s.side == Side::Local);
         let mut terms: Vec<Term> =
