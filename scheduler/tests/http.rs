@@ -15,9 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::testing::{FakeApi, Fault};
+use policies::burst_policy::{Limit, SpendRow, Usage};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use scheduler::decisions::Decision;
+use scheduler::leader::{PolicyRow, View};
 use scheduler::metrics::{Kind, Metric};
 use scheduler::tls::Certificate;
 use serde_json::{Value, json};
@@ -264,6 +266,16 @@ async fn stopping_fails_readiness_first_and_finishes_what_is_in_flight() {
     stopping.await.expect("stopped");
 }
 
+/// A leader that counts one policy with a ceiling and a budget.
+fn leading() -> View {
+    let pods = |pods| Limit { pods: Some(pods), ..Limit::default() };
+    let usage = Usage { name: "cloud".to_owned(), used: pods(4), max: pods(10) };
+    let spend = SpendRow { window: "day".to_owned(), currency: "CNY".to_owned(), ..SpendRow::default() };
+    let policy = "BurstPolicy/shop/web".to_owned();
+    let row = PolicyRow { policy, usage: vec![usage], spend: vec![spend], ..PolicyRow::default() };
+    View { leading: true, policies: vec![row] }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_described_once_and_rendered() {
     let server = start(&cluster(), true).await;
@@ -279,6 +291,9 @@ async fn every_metric_is_described_once_and_rendered() {
     server.app.metrics.observe(Metric::AdmissionDuration, [("hook", "pods")], 0.001);
     server.app.metrics.count(Metric::Events, []);
     server.app.metrics.count(Metric::CertificateReloads, [("result", "loaded")]);
+    server.app.metrics.count(Metric::LedgerWrites, [("result", "written")]);
+    server.app.metrics.observe(Metric::DecisionWait, [], 0.5);
+    server.app.leader.store(Arc::new(leading()));
     let text = connection.call("GET", "/metrics", b"").await.text();
     for metric in Metric::ALL {
         let name = metric.name();
@@ -295,6 +310,10 @@ async fn every_metric_is_described_once_and_rendered() {
         "{text}"
     );
     assert!(text.contains(r#"burst_cpu_allocatable_cores{class="real"} 8"#), "{text}");
+    assert!(
+        text.contains(r#"burst_policy_limit{policy="BurstPolicy/shop/web",tier="cloud",resource="pods"} 10"#),
+        "{text}"
+    );
     assert!(!text.contains("node-0"), "no series per real node");
     server.end().await;
 }
