@@ -105,8 +105,3 @@ async fn config(cluster: &Cluster) -> Result<Config> {
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
-
-/// A time at a JSON pointer, in seconds.
-pub(crate) fn seconds(value: &Value, pointer: &str) -> Option<i64> {
-    text(value, pointer).parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
-}

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use cluster::GovernedPod;
 use policies::burst_policy::{PolicyObject, SpendRow, Usage};
 use policies::decide::case::{Case, Governed, Permission, Rival, priority_to_govern};
 use policies::decide::{Alternative, Class, provider};
@@ -344,6 +345,7 @@ impl Engine<'_> {
         governs: Option<&PolicyObject>,
     ) -> Vec<(PolicyObject, i32, Policy, Vec<Claim>)> {
         let Some(governs) = governs else { return vec![] };
+        let Ok(claimant) = serde_json::from_value::<GovernedPod>(pod.clone()) else { return vec![] };
         let objects: Vec<PolicyObject> =
             self.reading.objects.iter().filter_map(|o| o.object.as_ref().ok()).cloned().collect();
         let nothing = BTreeMap::new();
@@ -359,7 +361,7 @@ impl Engine<'_> {
             let to = priority_to_govern(&objects, object, facts, &owners, labels)?;
             let policy = if from_object { object.spec.policy? } else { policy };
             let mut claims = self.reading.claims(object);
-            claims.push(Claim { policy, ..self.reading.claim(pod, object)? });
+            claims.push(Claim { policy, ..self.reading.claim(&claimant, object) });
             Some((object.clone(), to, policy, claims))
         };
         objects.iter().filter(|object| object.key != governs.key).filter_map(rival).collect()

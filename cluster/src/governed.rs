@@ -3,14 +3,12 @@
 //! Kept by UID. A pod that cannot be read completely is known only by its identity and must never be granted anything:
 //! what it asks for is not known.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use policies::keys;
 use policies::pod::effective_requests;
 use policies::pod::view::{PodView, Spec};
@@ -62,6 +60,11 @@ pub struct GovernedPod {
     /// The scheduler keeps the time while the condition stays False, so for a pod that was gated it is when the gate was
     /// seen.
     pub unschedulable_since: Option<jiff::Timestamp>,
+    /// Whether the same condition says what preemption found.
+    ///
+    /// The scheduler's default preemption puts `preemption: ` and its outcome at the end of the message whenever it
+    /// nominates no node.
+    pub preemption_told: bool,
     /// Since when the condition PodScheduled is True: when it was bound.
     pub bound_since: Option<jiff::Timestamp>,
     /// Names of the scheduling gates still there.
@@ -161,6 +164,7 @@ fn from_text(text: &str) -> Result<GovernedPod, serde_json::Error> {
         priority: spec.priority.unwrap_or_default(),
         created: meta.creation_timestamp.and_then(|at| at.parse().ok()),
         unschedulable_since: status.conditions.iter().find_map(ConditionWire::unschedulable_since),
+        preemption_told: status.conditions.iter().any(ConditionWire::tells_of_preemption),
         bound_since: status.conditions.iter().find_map(ConditionWire::bound_since),
         gates: spec.scheduling_gates.iter().map(|gate| gate.name.as_str().into()).collect(),
         has_tolerations: !spec.tolerations.is_empty(),
@@ -257,12 +261,22 @@ struct ConditionWire {
     status: SmolStr,
     #[serde(deserialize_with = "or_default")]
     reason: SmolStr,
+    #[serde(deserialize_with = "or_default")]
+    message: String,
     last_transition_time: Option<String>,
 }
 
 impl ConditionWire {
+    fn unschedulable(&self) -> bool {
+        self.kind == "PodScheduled" && self.status == "False" && self.reason == "Unschedulable"
+    }
+
     fn unschedulable_since(&self) -> Option<jiff::Timestamp> {
-        self.since(self.status == "False" && self.reason == "Unschedulable")
+        self.since(self.unschedulable())
+    }
+
+    fn tells_of_preemption(&self) -> bool {
+        self.unschedulable() && self.message.contains("preemption: ")
     }
 
     fn bound_since(&self) -> Option<jiff::Timestamp> {
@@ -275,29 +289,7 @@ impl ConditionWire {
     }
 }
 
-impl Resource for GovernedPod {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        Pod::kind(&())
-    }
-    fn group((): &()) -> Cow<'_, str> {
-        Pod::group(&())
-    }
-    fn version((): &()) -> Cow<'_, str> {
-        Pod::version(&())
-    }
-    fn plural((): &()) -> Cow<'_, str> {
-        Pod::plural(&())
-    }
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+crate::read_as!(GovernedPod as Pod);
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 
 mod borrowed;
 pub mod bound_pods;
+pub mod claims;
 pub mod client;
 pub mod events;
 pub mod freshness;

@@ -42,12 +42,6 @@ pub struct BrokenObject {
     pub kind: PolicyKind,
     /// `metadata.namespace`; empty for a ClusterBurstPolicy.
     pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.uid`.
-    pub uid: String,
-    /// `metadata.generation`.
-    pub generation: i64,
     /// What cannot be read, for people.
     pub error: String,
 }
@@ -291,7 +285,11 @@ fn place(object: &DynamicObject) -> (String, String) {
     (text(&object.metadata.namespace), text(&object.metadata.name))
 }
 
-fn read(kind: PolicyKind, object: &DynamicObject) -> Entry {
+/// Reads an object; one whose spec cannot be read is still known to exist.
+///
+/// # Errors
+/// The object's identity, and what does not fit.
+pub fn read(kind: PolicyKind, object: &DynamicObject) -> Result<PolicyObject, Box<BrokenObject>> {
     let (namespace, name) = place(object);
     let key = key(kind, &namespace, &name);
     let uid = object.metadata.uid.clone().unwrap_or_default();
@@ -301,7 +299,7 @@ fn read(kind: PolicyKind, object: &DynamicObject) -> Entry {
         Ok(spec) => Ok(PolicyObject { key, kind, namespace, name, uid, generation, spec }),
         Err(error) => {
             let error = format!("spec: {error}");
-            Err(Box::new(BrokenObject { key, kind, namespace, name, uid, generation, error }))
+            Err(Box::new(BrokenObject { key, kind, namespace, error }))
         }
     }
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::keys;
 use crate::resources::Resources;
+
+/// Labels that name a node's zone, in order of preference.
+const ZONES: [&str; 2] = ["topology.kubernetes.io/zone", keys::ZONE];
 
 /// Whether the cluster owns the node or a bridge serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,5 +70,10 @@ impl NodeRow {
     /// What is still free: allocatable minus requested, never below zero.
     pub const fn free(&self) -> Resources {
         self.allocatable.minus(self.requested)
+    }
+
+    /// The zone, by Kubernetes' label or by ours; empty if it has none.
+    pub fn zone(&self) -> &str {
+        ZONES.iter().find_map(|key| self.labels.get(*key)).map(String::as_str).unwrap_or_default()
     }
 }

@@ -20,6 +20,8 @@ pub struct World {
     pub stack: Mutex<Stack>,
 }
 
+/// Everything that makes pods, owners before what they own, and the pods.
+const WORKLOADS: &str = "deployments,replicasets,statefulsets,daemonsets,jobs,pods";
 /// Real nodes of a [`World`].
 pub const REAL_NODES: usize = 3;
 /// Cores of each real node.
@@ -64,9 +66,12 @@ impl World {
 
     /// Removes a case's namespace and waits until its pods are gone and the cloud holds no instance.
     ///
+    /// The workloads go first: the namespace controller lets 5 s pass before it deletes anything.
+    ///
     /// # Errors
     /// When something is left after three minutes: the text says what.
     pub async fn clean(&self, namespace: &str) -> Result<()> {
+        self.lab.kubectl(&["delete", WORKLOADS, "--all", "-n", namespace, "--wait=false"]).await?;
         self.lab.kubectl(&["delete", "namespace", namespace, "--wait=false"]).await?;
         eventually_within(Duration::from_secs(180), "every pod and instance is gone", || async {
             let pods = self.pods(namespace).await?;

@@ -39,26 +39,15 @@ impl Ceiling {
     /// Whether `more` fits on top of `used`. A resource that is not asked for is not looked at, so that an exhausted GPU
     /// ceiling stops no pod without GPUs.
     pub(super) fn fits(&self, used: Resources, more: Resources) -> bool {
-        self.first_short(used, more).is_none()
-    }
-
-    /// The resource that does not fit: name, used, asked, ceiling.
-    pub(super) fn first_short(
-        &self,
-        used: Resources,
-        more: Resources,
-    ) -> Option<(&'static str, u64, u64, u64)> {
         [
-            ("pods", used.pods, more.pods, self.pods),
-            ("cpu (milli-cores)", used.cpu_milli, more.cpu_milli, self.cpu_milli),
-            ("memory (bytes)", used.memory_bytes, more.memory_bytes, self.memory_bytes),
-            ("gpu", used.gpu, more.gpu, self.gpu),
+            (used.pods, more.pods, self.pods),
+            (used.cpu_milli, more.cpu_milli, self.cpu_milli),
+            (used.memory_bytes, more.memory_bytes, self.memory_bytes),
+            (used.gpu, more.gpu, self.gpu),
         ]
         .into_iter()
-        .find_map(|(name, used, more, max)| {
-            let max = max?;
-            (more > 0 && used.checked_add(more).is_none_or(|sum| sum > max))
-                .then_some((name, used, more, max))
+        .all(|(used, more, max)| {
+            max.is_none_or(|max| more == 0 || used.checked_add(more).is_some_and(|sum| sum <= max))
         })
     }
 }
@@ -73,13 +62,6 @@ pub(super) struct Used {
 }
 
 impl Used {
-    pub(super) fn side(&self, side: Side) -> Resources {
-        match side {
-            Side::Local => self.local,
-            Side::Cloud => self.cloud,
-        }
-    }
-
     pub(super) fn add(&mut self, tiers: &Tiers, grant: &Grant) {
         self.change(tiers, grant, Resources::plus);
     }

@@ -13,7 +13,6 @@ mod hold;
 mod limits;
 mod places;
 mod plan;
-mod resize;
 mod room;
 mod round;
 mod standing;
@@ -30,7 +29,6 @@ pub use self::{
     claim::{Bound, Claim, GangMember, VirtualNode, World},
     hold::Hold,
     plan::{Held, Plan, Wake, plan},
-    resize::resize,
 };
 use crate::{
     burst_policy::Side,

@@ -111,26 +111,6 @@ impl<'a> Round<'a> {
         Some(grant)
     }
 
-    /// Counts the grants of the ledger as they are.
-    pub(super) fn count(&mut self) {
-        for (uid, grant) in std::mem::take(&mut self.ledger.grants) {
-            self.put(&uid, grant);
-        }
-    }
-
-    /// Whether the purse covers a pod that had a grant at its new size, where the grant lets it be.
-    pub(super) fn pays_for(&mut self, claim: &Claim, old: &Grant) -> bool {
-        if old.side == Side::Local || self.purse.is_none() {
-            return true;
-        }
-        let mut grown = Grant { rate: Default::default(), ..old.clone() };
-        self.reprice(claim, &mut grown);
-        let purse = self.purse.as_mut();
-        purse.is_none_or(|p| {
-            grown.rate <= old.rate || p.covers(&claim.namespace, grown.rate, grown.minimum).is_ok()
-        })
-    }
-
     /// A grant for a claim, without a place.
     fn blank(&mut self, claim: &Claim) -> Grant {
         self.ledger.serial += 1;

@@ -1,5 +1,6 @@
 //! `/admission/resize`: the in-place resize of a governed pod, judged by the freshest ledger of its policy.
 
+use cluster::claims::virtual_nodes;
 use policies::admission::{Resize, admit_resize};
 use policies::keys;
 use policies::ledger::World;
@@ -7,7 +8,6 @@ use policies::pod::PodFacts;
 
 use super::review::{Request, Verdict};
 use super::{Around, LookupError};
-use crate::leader::claims::virtual_nodes;
 
 /// Judges a resize. Nothing is written: the leader takes the new size over from the pod.
 ///

@@ -5,7 +5,6 @@
 //! compare-and-swap, a pod's grant takes effect once, and the bridge asks the ledger. It must never write a pod before the
 //! ledger that covers it, and never take what it cannot read for nothing.
 
-pub(crate) mod claims;
 mod desk;
 mod status;
 mod view;
@@ -18,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use cluster::claims;
 use cluster::events::Regarding;
 use cluster::grant::{Granted, Permission, Providers, grant};
 use cluster::kept::Kept;
@@ -32,6 +32,7 @@ use kube::Client;
 use policies::burst_policy::{
     BurstPolicySpec, BurstPolicyStatus, Limit, PolicyObject, Problem, SideLimits, Surroundings, check_object,
 };
+use policies::keys;
 use policies::ledger::{Claim, Plan, Seconds, Wake, World};
 use policies::price::PriceBook;
 use tokio::sync::watch;
@@ -43,9 +44,6 @@ use crate::decisions::{Governed, Ring};
 use crate::metrics::{Metric, Metrics};
 
 use desk::{Desk, Later};
-
-/// The policy of pods that no object governs where the driver is a toleration.
-pub const DRIVER: &str = "Driver/toleration";
 
 /// Time in which changes gather to one pass.
 const BATCH: Duration = Duration::from_millis(30);
@@ -350,7 +348,7 @@ impl Term<'_> {
     /// One event per change of mind on the pods that wait.
     fn tell(&self, policy: &str, plan: &Plan, claims: &[Claim], picture: &Picture) {
         let by_uid: BTreeMap<&str, &Claim> = claims.iter().map(|claim| (claim.uid.as_str(), claim)).collect();
-        let missing = policy != DRIVER && spec_of(policy, &picture.objects).is_none();
+        let missing = policy != keys::DRIVER && spec_of(policy, &picture.objects).is_none();
         for held in &plan.holds {
             let Some(claim) = by_uid.get(held.uid.as_str()) else { continue };
             let sentence = if missing {
@@ -434,7 +432,7 @@ impl Term<'_> {
 
 /// The spec of a policy; none if its object does not exist or cannot be read.
 fn spec_of(policy: &str, objects: &[PolicyObject]) -> Option<BurstPolicySpec> {
-    if policy == DRIVER {
+    if policy == keys::DRIVER {
         return Some(BurstPolicySpec::default());
     }
     objects.iter().find(|object| object.key == policy).map(|object| object.spec.clone())

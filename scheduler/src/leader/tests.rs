@@ -328,7 +328,7 @@ async fn a_watch_that_is_behind_closes_no_grant() {
 async fn where_the_driver_is_a_toleration_pods_need_no_object() {
     let api = api(None, 0);
     let mut auto = pod("auto");
-    auto["metadata"]["annotations"]["burst.io/burst-policy"] = json!(DRIVER);
+    auto["metadata"]["annotations"]["burst.io/burst-policy"] = json!(keys::DRIVER);
     let mut prefer = auto.clone();
     prefer["metadata"]["name"] = json!("prefer");
     prefer["metadata"]["uid"] = json!("prefer");

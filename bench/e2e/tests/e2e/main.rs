@@ -22,6 +22,8 @@ mod scale_in;
 mod stockout;
 mod topology;
 mod verify;
+mod waits;
+mod waves;
 
 const CASES: &[(&str, Case)] = cases![
     placement::label_on_the_deployment_only,
@@ -49,6 +51,9 @@ const CASES: &[(&str, Case)] = cases![
     limits::gang_waits_whole_and_goes_whole,
     limits::ceiling_on_real_nodes_sends_the_rest_to_the_cloud,
     limits::what_a_deleted_pod_leaves_the_next_one_gets,
+    waits::an_autoscaler_gets_its_time,
+    waits::preemption_is_tried_before_the_cloud,
+    waves::five_hundred_pods_through_a_hundred_places,
     stockout::deployment_moves_to_the_other_zone,
     stockout::accepted_without_a_place,
     stockout::job_that_ignores_disruptions,

@@ -5,29 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use cluster::kept::Objects;
-use cluster::reports::StoredReport;
-use cluster::{GovernedPod, Snapshot};
 use policies::burst_policy::BurstPolicySpec;
-use policies::keys;
 use policies::ledger::{Bound, Claim, GangMember, NodeReport, VirtualNode};
 use policies::node::{NodeClass, NodeRow};
 use policies::price::Billing;
 use policies::resources::Resources;
 
+use crate::governed::GovernedPod;
+use crate::kept::Objects;
+use crate::reports::StoredReport;
+use crate::snapshot::Snapshot;
+
 /// More than any cluster has, and far from where sums saturate.
 const HUGE: u64 = 1 << 50;
 
-/// The zone of a virtual node, in order of preference.
-const ZONES: [&str; 2] = ["topology.kubernetes.io/zone", keys::ZONE];
-
 /// A pod as its policy's plan sees it. `preempted`: a node was nominated for it once.
-pub(super) fn claim(
-    pod: &GovernedPod,
-    spec: &BurstPolicySpec,
-    snapshot: &Snapshot,
-    preempted: bool,
-) -> Claim {
+pub fn claim(pod: &GovernedPod, spec: &BurstPolicySpec, snapshot: &Snapshot, preempted: bool) -> Claim {
     Claim {
         uid: pod.uid().to_owned(),
         namespace: pod.namespace().to_owned(),
@@ -37,7 +30,7 @@ pub(super) fn claim(
         billed: None,
         created: pod.created.map_or(0, jiff::Timestamp::as_second),
         unschedulable_since: pod.unschedulable_since.map(jiff::Timestamp::as_second),
-        preemption_tried: preempted || pod.nominated_node.is_some(),
+        preemption_tried: preempted || pod.preemption_told || pod.nominated_node.is_some(),
         priority: pod.priority,
         gang: gang(pod, spec),
         gated: pod.gated(),
@@ -74,21 +67,17 @@ fn bound(pod: &GovernedPod, name: &str, snapshot: &Snapshot) -> Bound {
         // A grant on a real node is given back at once; one in the cloud must not be.
         class: row.map_or(NodeClass::Virtual, |row| row.class),
         provider: row.and_then(|row| row.provider.clone()).unwrap_or_default(),
-        zone: row.map(zone).unwrap_or_default(),
+        zone: row.map(|row| row.zone().to_owned()).unwrap_or_default(),
         since: pod.bound_since.map(jiff::Timestamp::as_second),
     }
 }
 
-fn zone(row: &NodeRow) -> String {
-    ZONES.iter().find_map(|key| row.labels.get(*key)).cloned().unwrap_or_default()
-}
-
 /// Every virtual node.
-pub(crate) fn virtual_nodes(snapshot: &Snapshot) -> Vec<VirtualNode> {
+pub fn virtual_nodes(snapshot: &Snapshot) -> Vec<VirtualNode> {
     let node = |row: &NodeRow| VirtualNode {
         name: row.name.clone(),
         provider: row.provider.clone().unwrap_or_default(),
-        zone: zone(row),
+        zone: row.zone().to_owned(),
         labels: row.labels.clone(),
         ready: row.ready && !row.unschedulable,
         billing: Billing::default(),
@@ -97,12 +86,12 @@ pub(crate) fn virtual_nodes(snapshot: &Snapshot) -> Vec<VirtualNode> {
 }
 
 /// Every real node.
-pub(super) fn real_nodes(snapshot: &Snapshot) -> Vec<NodeRow> {
+pub fn real_nodes(snapshot: &Snapshot) -> Vec<NodeRow> {
     snapshot.nodes().filter(|(_, row)| row.class == NodeClass::Real).map(|(_, row)| row.clone()).collect()
 }
 
 /// What the bridges say.
-pub(super) fn reports(stored: &Objects<StoredReport>) -> BTreeMap<String, NodeReport> {
+pub fn reports(stored: &Objects<StoredReport>) -> BTreeMap<String, NodeReport> {
     stored.values().filter_map(|one| Some((one.name().to_owned(), one.spec.clone().ok()?))).collect()
 }
 
@@ -141,6 +130,14 @@ mod tests {
         assert_eq!(sized.gang.map(|gang| gang.size), Some(2));
         assert_eq!(of(&json!({"metadata": {"labels": {"job": null}}})).gang, None);
         assert!(of(&json!({"status": {"nominatedNodeName": "n"}})).preemption_tried);
+        let unschedulable = |message: &str| {
+            of(&json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False",
+                "reason": "Unschedulable", "message": message}]}}))
+        };
+        let none = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption \
+                    victims found for incoming pod.";
+        assert!(unschedulable(none).preemption_tried);
+        assert!(!unschedulable("0/3 nodes are available: 3 Insufficient cpu.").preemption_tried);
     }
 
     /// Guards the limits: taken for a real node, a grant whose instance still runs would be given to another pod.
