@@ -64,9 +64,12 @@ async fn storm(world: &World) -> Result<()> {
         let deployment = format!("deployment/{service}");
         world.lab.kubectl(&["rollout", "status", &deployment, "-n", NS, "--timeout=60s"]).await?;
     }
+    ensure!(bill.opened(world)? >= BATCH + 2 * 60, "fewer instances than pods that ran");
+    // More than there are places for, so that the ceiling itself is reached.
+    world.lab.kubectl(&["scale", "deployment", "--all", "-n", NS, "--replicas=40"]).await?;
+    every_place_is_taken(world).await?;
     let most = bill.most(world)?;
     ensure!(most == CEILING, "{most} instances were billed at once with a ceiling of {CEILING}");
-    ensure!(bill.opened(world)? >= BATCH + 2 * 60, "fewer instances than pods that ran");
     Ok(())
 }
 
@@ -122,6 +125,18 @@ async fn done(world: &World, count: usize) -> Result<()> {
         ensure!(status["failed"].as_u64().unwrap_or(0) == 0, "pods failed: {status}");
         let ran = status["succeeded"].as_u64().unwrap_or(0);
         ensure!(ran >= u64::try_from(count)?, "{ran} have: {status}");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until as many pods run as the ceiling allows, and the others are told so.
+async fn every_place_is_taken(world: &World) -> Result<()> {
+    eventually_within(PATIENCE, "every place is taken", || async {
+        let running = world.pods(NS).await?.iter().filter(|pod| pod["status"]["phase"] == "Running").count();
+        let text = world.lab.kubectl(&["get", "bp", "storm", "-n", NS, "-o", "json"]).await?;
+        let held = &serde_json::from_str::<Value>(&text)?["status"]["heldBack"];
+        ensure!(running == CEILING && *held == json!({"CloudLimit": 20}), "{running} run; held back: {held}");
         Ok(())
     })
     .await
