@@ -1,14 +1,17 @@
 //! What a provider can run, as data: one table per provider, read by admission, Filter, the bridge and the manual.
 //!
 //! A field that a provider cannot honour is refused with a sentence for the user, before binding, and never dropped
-//! in silence; so is a pod field that the table does not know.
+//! in silence; so is a pod field that the table does not know, and a size that the provider does not sell.
 
 pub mod cci;
 mod rules;
+mod size;
 mod walk;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::pod::view::PodView;
 
 /// What happens to a pod field on its way to the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -61,11 +64,15 @@ pub struct Unsupported {
 /// A field of a pod that is honoured by other means than sending it.
 pub type Note = Unsupported;
 
-/// What of this pod CCI 1.0 cannot run, in the table's order; empty when it can run all of it. `pod` is a Pod as
-/// JSON; a pod template works as well, because only `spec` is looked at.
+/// What of this pod CCI 1.0 cannot run, in the table's order, then what is too large; empty when it can run all of it.
+/// `pod` is a Pod as JSON; a pod template works as well, because only `spec` is looked at.
 #[must_use]
 pub fn check(pod: &Value) -> Vec<Unsupported> {
-    found(pod, cci::TABLE, Treatment::Refused)
+    let mut all = found(pod, cci::TABLE, Treatment::Refused);
+    if let Ok(view) = PodView::deserialize(pod) {
+        all.extend(size::too_large(&view));
+    }
+    all
 }
 
 /// What of this pod is honoured by other means, for `explain` and for the pod's events.

@@ -40,6 +40,9 @@ pub fn admit_pod(
     }
     let object = facts.title();
     check(&object, facts, resolved, unsupported)?;
+    let unsupported: Vec<_> =
+        unsupported.iter().cloned().chain(unbillable(facts, resolved, settings)?).collect();
+    let unsupported = unsupported.as_slice();
     let mut draft = Draft::of(pod);
     let mut warnings = vec![];
     let may_burst = resolved.policy != Policy::Off && unsupported.is_empty();
@@ -55,7 +58,7 @@ pub fn admit_pod(
         }
     }
     if may_burst {
-        size(&mut draft, facts, resolved, settings, &mut warnings)?;
+        size(&mut draft, facts, resolved, settings, &mut warnings);
     }
     if held_back && facts.node_name.is_none() {
         unmark(&mut draft);
@@ -181,6 +184,28 @@ fn keep_off(draft: &mut Draft, facts: &PodFacts) {
     }
 }
 
+/// Where the provider bills by CPU: a pod that asks for none and gets none by default has no size there. Who may run there
+/// only is refused.
+fn unbillable(
+    facts: &PodFacts,
+    resolved: &Resolved,
+    settings: &Settings,
+) -> Result<Option<Unsupported>, Refusal> {
+    let default = settings.default_request.as_ref().filter(|_| !facts.asks_anything);
+    let has_cpu =
+        facts.asks_cpu || default.is_some_and(|d| Quantity::parse(&d.cpu).is_ok_and(|cpu| cpu.nano() > 0));
+    if !settings.cpu_required || has_cpu || resolved.policy == Policy::Off {
+        return Ok(None);
+    }
+    if resolved.policy == Policy::Enforce {
+        return Err(Refusal::NoCpu { object: facts.title(), policy: named(resolved) });
+    }
+    Ok(Some(Unsupported {
+        field: "spec.containers[0].resources.requests.cpu".to_owned(),
+        sentence: "the provider needs one container with cpu above 0: set it".to_owned(),
+    }))
+}
+
 /// Sees to it that a pod which may burst has a size to be billed by.
 fn size(
     draft: &mut Draft,
@@ -188,22 +213,16 @@ fn size(
     resolved: &Resolved,
     settings: &Settings,
     warnings: &mut Vec<String>,
-) -> Result<(), Refusal> {
+) {
     let default = settings.default_request.as_ref().filter(|_| !facts.asks_anything);
     if let Some(default) = default {
         set_on_first_container(draft, &["requests", "cpu"], &default.cpu);
         set_on_first_container(draft, &["requests", "memory"], &default.memory);
     }
-    let enforce = resolved.policy == Policy::Enforce;
-    if !enforce && !facts.asks_anything && default.is_none() {
+    if resolved.policy != Policy::Enforce && !facts.asks_anything && default.is_none() {
         let text = "no container has a request; a cloud instance would get the provider's smallest size";
         warnings.push(text.to_owned());
     }
-    let default_cpu = default.and_then(|d| Quantity::parse(&d.cpu).ok()).is_some_and(|q| q.nano() > 0);
-    if settings.cpu_required && enforce && !facts.asks_cpu && !default_cpu {
-        return Err(Refusal::NoCpu { object: facts.title(), policy: named(resolved) });
-    }
-    Ok(())
 }
 
 /// Whether the extender has something to say: about every auto pod, and about a localPrefer pod that can preempt, for

@@ -376,6 +376,11 @@ fn pods_without_a_request() {
     world.settings.cpu_required = true;
     let text = refused(&world, &bare("enforce"));
     assert!(text.contains("spec.containers[0].resources.requests.cpu"), "{text}");
+    for policy in ["auto", "localPrefer"] {
+        let (after, warnings) = admitted(&world, &bare(policy));
+        assert!(warnings[0].contains("stays on real nodes") && warnings[0].contains("cpu above 0"));
+        assert!(after["spec"]["tolerations"].is_null(), "{after}");
+    }
     world.settings.default_request = Some(DefaultRequest { cpu: "500m".into(), memory: "1Gi".into() });
     for policy in ["auto", "enforce", "localPrefer"] {
         let (after, warnings) = admitted(&world, &bare(policy));

@@ -6,13 +6,9 @@
 use serde_json::Value;
 
 use crate::{
-    pod::{
-        PodFacts,
-        view::{Container, PodView, ResourceList},
-    },
-    quantity::Quantity,
+    pod::{PodFacts, view::PodView},
     reasons::Reason,
-    shape::cci::{Amount, Ask, Refusal, round},
+    shape::cci::{POD_DISK_MAX, Refusal, asks, disk, round},
     support,
 };
 
@@ -35,32 +31,9 @@ fn cci(text: &str, facts: &PodFacts) -> Option<Reason> {
     match round(&asks(&view)) {
         Err(Refusal::NoCpu) => return Some(Reason::NoCpuRequest),
         Err(Refusal::TooLarge(_)) => return Some(Reason::ShapeTooLarge),
+        Ok(_) if disk(&view) > POD_DISK_MAX => return Some(Reason::ShapeTooLarge),
         Ok(_) => {}
     }
     let pod: Value = serde_json::from_str(text).ok()?;
     (!support::check(&pod).is_empty()).then_some(Reason::UnsupportedField)
-}
-
-fn asks(pod: &PodView<'_>) -> Vec<Ask> {
-    let sidecar =
-        |c: &Container<'_>| c.restart_policy.as_ref().is_some_and(|policy| policy.as_str() == "Always");
-    let ask = |c: &Container<'_>, init: bool| Ask {
-        name: c.name.as_str().to_owned(),
-        requests: amount(&c.resources.requests),
-        limits: amount(&c.resources.limits),
-        init,
-    };
-    let init = pod.spec.init_containers.iter().map(|c| ask(c, !sidecar(c)));
-    init.chain(pod.spec.containers.iter().map(|c| ask(c, false))).collect()
-}
-
-fn amount(list: &ResourceList<'_>) -> Amount {
-    let read = |name: &str, unit: fn(&Quantity) -> i64| {
-        let quantity = Quantity::parse(&list.get(name)?.0).ok()?;
-        u64::try_from(unit(&quantity)).ok()
-    };
-    Amount {
-        cpu_milli: read("cpu", Quantity::to_milli_ceil),
-        memory_bytes: read("memory", Quantity::to_value_ceil),
-    }
 }

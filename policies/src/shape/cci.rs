@@ -4,7 +4,10 @@
 //! 0.25 core and to at least 0.2 Gi; the pod, `max(sum(app), max(init))`, goes up to whole Gi and a ratio of 2 to
 //! 8 Gi per core; growth at pod level lands on the first container that is not BestEffort. Never shrinks anything.
 
+mod asks;
 mod text;
+
+pub use asks::{asks, disk};
 
 /// One Gi in bytes.
 pub const GI: u64 = 1 << 30;
@@ -16,6 +19,8 @@ pub const CONTAINER_MEMORY_MIN: u64 = GI.div_ceil(5);
 pub const POD_CPU_MAX_MILLI: u64 = 32_000;
 /// Largest pod, bytes.
 pub const POD_MEMORY_MAX: u64 = 256 * GI;
+/// Ephemeral storage of every pod, bytes: there is one size.
+pub const POD_DISK_MAX: u64 = 10 * GI;
 /// Least and most Gi per core.
 pub const RATIO_GI_PER_CORE: (u64, u64) = (2, 8);
 

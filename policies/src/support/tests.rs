@@ -150,6 +150,30 @@ fn containers_and_resources() {
     );
 }
 
+/// Guards localPrefer and auto: what no size carries must be known before a virtual node is opened to the pod.
+#[test]
+fn sizes_that_are_not_sold_are_refused_after_rounding() {
+    let sized = |requests: Value, limits: Value| {
+        with("/spec/containers/0/resources", json!({"requests": requests, "limits": limits}))
+    };
+    let resources = ["spec.containers[*].resources"];
+    check_fields(&sized(json!({"cpu": "32", "memory": "256Gi"}), json!({})), &[]);
+    check_fields(&sized(json!({"cpu": "33", "memory": "64Gi"}), json!({})), &resources);
+    check_fields(&sized(json!({"cpu": "1"}), json!({"cpu": "33"})), &resources);
+    check_fields(&sized(json!({"cpu": "1", "memory": "256.1Gi"}), json!({})), &resources);
+    check_fields(&sized(json!({"cpu": "31.8", "memory": "1Gi"}), json!({})), &[]);
+    check_fields(&sized(json!({"memory": "1Gi"}), json!({})), &[]);
+    let disk = ["spec.containers[*].resources.requests.ephemeral-storage"];
+    check_fields(&sized(json!({"cpu": "1", "ephemeral-storage": "10Gi"}), json!({})), &[]);
+    check_fields(&sized(json!({"cpu": "1", "ephemeral-storage": "11Gi"}), json!({})), &disk);
+    let two = json!([{"name": "a", "resources": {"requests": {"cpu": "20"}}},
+                     {"name": "b", "resources": {"requests": {"cpu": "20"}}}]);
+    check_fields(&with("/spec/containers", two.clone()), &resources);
+    check_fields(&with("/spec/initContainers", two), &[]);
+    let said = check(&sized(json!({"cpu": "64", "memory": "128Gi"}), json!({})));
+    assert!(said[0].sentence.starts_with("64 core / 128Gi after rounding is larger"), "{said:?}");
+}
+
 #[test]
 fn a_field_without_a_row_is_refused_not_dropped() {
     check_fields(&with("/spec/quantumTunnel", json!(true)), &["spec.quantumTunnel"]);

@@ -71,9 +71,10 @@ async fn status(world: &World, ns: &str, reason: &str, held: u64, cloud: u64) ->
 
 /// Waits until admission knows the object: from then on it marks and gates pods by itself.
 async fn governs(world: &World, ns: &str) -> Result<()> {
-    let probe = ["run", "probe", "--image=busybox", "-n", ns, "--dry-run=server", "-o", "json"];
+    let probe = Workload::pod(ns, "probe").text();
     eventually_within(Duration::from_secs(20), "the object governs new pods", || async {
-        let pod: Value = serde_json::from_str(&world.lab.kubectl(&probe).await?)?;
+        let dry = ["apply", "--dry-run=server", "-o", "json", "-f", "-"];
+        let pod: Value = serde_json::from_str(&world.lab.kubectl_stdin(&dry, &probe).await?)?;
         ensure!(pod["metadata"]["labels"]["burst.io/governed"] == "true", "{pod}");
         Ok(())
     })

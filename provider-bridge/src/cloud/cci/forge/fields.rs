@@ -4,14 +4,11 @@
 //! Facts: the kubelet's `fieldpath` and `resource` packages.
 
 use policies::quantity::Quantity;
-use policies::shape::cci::{ContainerSize, Shape};
+use policies::shape::cci::{ContainerSize, POD_DISK_MAX, Shape};
 use serde_json::Value;
 
 use super::json::{pairs, text};
 use super::problem::Problem;
-
-/// Disk of a CCI pod without GPU, bytes: what ephemeral storage means where the pod says nothing.
-pub(super) const DISK_BYTES: u64 = 10 << 30;
 
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +113,8 @@ fn storage(pod: &Value, name: &str, resource: &str) -> u64 {
     let asked = container.and_then(|c| c.get("resources")?.get(side)?.get("ephemeral-storage")?.as_str());
     asked
         .and_then(|asked| u64::try_from(Quantity::parse(asked).ok()?.to_value_ceil()).ok())
-        .unwrap_or(if side == "requests" { 0 } else { DISK_BYTES })
+        // Where the pod says nothing, it may fill the disk that it has.
+        .unwrap_or(if side == "requests" { 0 } else { POD_DISK_MAX })
 }
 
 #[cfg(test)]

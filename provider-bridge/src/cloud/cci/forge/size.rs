@@ -1,10 +1,10 @@
-//! From what the containers ask for to the size that CCI sells, by `policies::shape::cci`.
+//! From what the containers ask for to the size that CCI sells, by `policies::shape::cci`. What it does not sell was refused
+//! with the pod's fields.
 
 use policies::quantity::Quantity;
 use policies::shape::cci::{self, Amount, Ask, Shape};
 use serde_json::{Map, Value, json};
 
-use super::fields::DISK_BYTES;
 use super::json::{containers, text};
 use super::problem::Problem;
 
@@ -12,7 +12,6 @@ use super::problem::Problem;
 pub(super) fn shape(pod: &Value) -> Result<Shape, Problem> {
     let asks =
         containers(pod).map(|(init, container)| ask(init, container)).collect::<Result<Vec<_>, _>>()?;
-    check_storage(pod)?;
     cci::round(&asks).map_err(|refusal| Problem::Invalid(refusal.to_string()))
 }
 
@@ -40,22 +39,6 @@ fn amount(container: &Value, side: &str, resource: &str, name: &str) -> Result<O
 
 fn non_negative(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
-}
-
-/// CCI 1.0 has one disk size: asking for more can never be met.
-fn check_storage(pod: &Value) -> Result<(), Problem> {
-    let mut total = 0u64;
-    for (_, container) in containers(pod).filter(|(init, _)| !init) {
-        let name = text(container, "name").unwrap_or_default();
-        let asked = amount(container, "requests", "ephemeral-storage", name)?;
-        total = total.saturating_add(asked.map(|q| non_negative(q.to_value_ceil())).unwrap_or_default());
-    }
-    if total > DISK_BYTES {
-        return Err(Problem::Invalid(
-            "the containers request more than the 10Gi of ephemeral storage that a CCI pod has".into(),
-        ));
-    }
-    Ok(())
 }
 
 /// `resources` with requests equal to limits; `None` for a container without a size.
