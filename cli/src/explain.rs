@@ -374,6 +374,8 @@ impl Engine<'_> {
                 notes.push(format!("{key} cannot be read, so nothing is granted by it: {error}"));
                 None
             }
+            // No object: the driver opens who was found unschedulable, and limits nothing.
+            None if key == keys::DRIVER => None,
             None => {
                 notes.push(format!("{key} governed this pod at admission and does not exist any more"));
                 None

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Lookups;
 use crate::app::{App, Settings};
-use crate::config::Config;
+use crate::config::{Config, Driver};
 use crate::decisions::Ring;
 use crate::http::{self, Listeners};
 use crate::leader::Leader;
@@ -137,7 +137,10 @@ fn leader(
         reports: app.reports.get_or_init(|| reports::watch(&client, tasks.clone(), tracker)).clone(),
         ledgers: ledgers::watch(&client, &config.namespace, tasks.clone(), tracker),
         prices,
-        planner: policies::ledger::plan,
+        planner: match config.driver {
+            Driver::Extender => policies::ledger::plan,
+            Driver::Toleration => policies::ledger::plan_real_first,
+        },
         stale_after: config.cache.stale_after(),
         events,
         decisions: app.decisions.clone(),

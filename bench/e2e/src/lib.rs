@@ -35,13 +35,9 @@ impl World {
     /// # Errors
     /// When a part does not come up.
     pub async fn start(name: &str, runtime: CloudRuntime) -> Result<Arc<Self>> {
-        let config = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
-        let lab = Lab::start(LabOptions {
-            name: name.to_owned(),
-            scheduler: SchedulerChoice::Configured(config),
-            ..LabOptions::default()
-        })
-        .await?;
+        let options =
+            LabOptions { name: name.to_owned(), scheduler: Self::scheduler()?, ..LabOptions::default() };
+        let lab = Lab::start(options).await?;
         lab.add_real_nodes(REAL_NODES, &CORES.to_string(), "16Gi", 110).await?;
         let prices = Some(json!({"prices": [{
             "provider": "huawei", "currency": "CNY", "vcpuSecond": VCPU_SECOND, "gibSecond": "0",
@@ -50,6 +46,15 @@ impl World {
         let options = StackOptions { runtime, virtual_nodes: 2, prices, ..StackOptions::default() };
         let stack = Stack::start(&lab, options).await?;
         Ok(Arc::new(Self { lab, stack: Mutex::new(stack) }))
+    }
+
+    /// The kube-scheduler of every world.
+    ///
+    /// # Errors
+    /// When the repository is not found.
+    pub fn scheduler() -> Result<SchedulerChoice> {
+        let config = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
+        Ok(SchedulerChoice::Configured(config))
     }
 
     /// Makes a namespace for one case and waits until pods can be made in it.

@@ -51,6 +51,9 @@ pub struct Lab {
     processes: Mutex<Vec<Process>>,
 }
 
+/// Name of the kube-scheduler's log.
+const SCHEDULER: &str = "kube-scheduler";
+
 const SERVER: &str = "https://198.18.0.1:6443";
 
 impl Lab {
@@ -310,8 +313,21 @@ impl Lab {
     /// When it cannot be started.
     pub fn scheduler(&self, choice: &SchedulerChoice) -> Result<()> {
         if *choice != SchedulerChoice::None {
-            self.keep(self.spawn_scheduler("kube-scheduler", choice)?);
+            self.keep(self.spawn_scheduler(SCHEDULER, choice)?);
         }
+        Ok(())
+    }
+
+    /// Ends the lab's own kube-scheduler, which gives up its lease, so that another can take its place.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be ended.
+    pub async fn end_scheduler(&self) -> Result<()> {
+        let ours = {
+            let mut kept = self.processes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            kept.iter().position(|process| process.name() == SCHEDULER).map(|at| kept.remove(at))
+        };
+        ours.context("the lab runs no kube-scheduler")?.stop(Duration::from_secs(10)).await?;
         Ok(())
     }
 

@@ -39,6 +39,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// The name of its log.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
@@ -80,6 +85,22 @@ impl Process {
             Ok(status) => Ok(status?),
             Err(_) => self.kill().await,
         }
+    }
+
+    /// Lets it stand still (SIGSTOP) until [`Self::resume`].
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn suspend(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
     }
 
     /// Kills it (SIGKILL) and waits for its end.

@@ -49,6 +49,14 @@ impl Driver {
             Self::Toleration => "toleration",
         }
     }
+
+    /// What of `deploy/manifests` only this driver needs.
+    const fn manifest(self) -> &'static str {
+        match self {
+            Self::Extender => "admission-marker.yaml",
+            Self::Toleration => "admission-toleration-driver.yaml",
+        }
+    }
 }
 
 /// What to start.
@@ -106,8 +114,8 @@ impl Stack {
     pub async fn start(lab: &Lab, options: StackOptions) -> Result<Self> {
         apply_manifests(lab, &["crds.yaml", "namespace.yaml", "rbac.yaml", "admission-policies.yaml"])
             .await?;
-        if options.marker {
-            apply_manifests(lab, &["admission-marker.yaml"]).await?;
+        if options.marker || options.driver == Driver::Toleration {
+            apply_manifests(lab, &[options.driver.manifest()]).await?;
         }
         write_credentials(lab)?;
         let cloud = start_cloud(lab, &options)?;
@@ -145,6 +153,21 @@ impl Stack {
     pub async fn restart_scheduler(&mut self, lab: &Lab) -> Result<()> {
         self.scheduler = start_scheduler(lab, &self.options).await?;
         Ok(())
+    }
+
+    /// Starts burst-scheduler anew with another driver, and its manifests in the place of those of the one before.
+    ///
+    /// # Errors
+    /// When a manifest cannot be applied, or burst-scheduler does not come up.
+    pub async fn set_driver(&mut self, lab: &Lab, driver: Driver) -> Result<()> {
+        let delete = ["delete", "--ignore-not-found"];
+        manifests(lab, &delete, &[self.options.driver.manifest()]).await?;
+        self.options.driver = driver;
+        self.options.marker = driver == Driver::Extender;
+        apply_manifests(lab, &["admission-policies.yaml", driver.manifest()]).await?;
+        // It gives up its Lease, so the next one leads at once.
+        self.scheduler.stop(Duration::from_secs(20)).await?;
+        self.restart_scheduler(lab).await
     }
 
     /// The simulator's control API: GET of a path under `/_sim/`.
@@ -205,11 +228,15 @@ pub async fn start_deciding_side(lab: &Lab) -> Result<Process> {
 }
 
 async fn apply_manifests(lab: &Lab, files: &[&str]) -> Result<()> {
+    manifests(lab, &["apply", "--server-side"], files).await
+}
+
+async fn manifests(lab: &Lab, verb: &[&str], files: &[&str]) -> Result<()> {
     let dir = repository_root()?.join("deploy/manifests");
     for file in files {
         let path = dir.join(file);
         let path = path.to_str().context("path of the manifests")?;
-        lab.kubectl(&["apply", "--server-side", "-f", path]).await?;
+        lab.kubectl(&[verb, &["-f", path]].concat()).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use policies::keys;
 use policies::policy::Policy;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const FILES: [&str; 2] = ["manifests/admission-policies.yaml", "manifests/admission-marker.yaml"];
 
@@ -32,6 +32,26 @@ fn all_expressions() -> Vec<String> {
     let mut out = Vec::new();
     documents().iter().for_each(|d| expressions(d, &mut out));
     out
+}
+
+/// Without the webhook, nobody but the leader opens auto and localPrefer pods where no scheduler prefers real nodes.
+#[test]
+fn the_toleration_driver_binds_the_in_process_policy_to_enforce_and_off() {
+    let bindings = crate::documents("manifests/admission-toleration-driver.yaml").unwrap();
+    let pointer = "/spec/matchResources/objectSelector/matchExpressions";
+    let keys = bindings.iter().map(|binding| {
+        assert_eq!(binding["spec"]["policyName"], "burst-pods");
+        let [one] = binding.pointer(pointer).and_then(Value::as_array).unwrap().as_slice() else {
+            panic!("{binding}")
+        };
+        assert_eq!((&one["operator"], &one["values"]), (&json!("In"), &json!(["enforce", "off"])));
+        one["key"].as_str().unwrap()
+    });
+    assert_eq!(keys.collect::<Vec<_>>(), keys::POLICY);
+    assert_eq!(
+        bindings[0]["metadata"]["name"], "burst-pods",
+        "it replaces the one that is bound to every pod"
+    );
 }
 
 fn quoted(words: &[&str]) -> String {

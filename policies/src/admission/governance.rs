@@ -40,7 +40,7 @@ impl Governance {
     }
 
     /// What holds under the toleration driver: no scheduler of ours prefers real nodes, so a pod that has both kinds is
-    /// opened by the leader, localPrefer after it was found unschedulable. An object that speaks for it keeps its name.
+    /// opened by the leader, after it was found unschedulable. An object that speaks for it keeps its name.
     #[must_use]
     pub fn by_driver(object: Option<Self>, policy: Policy) -> Option<Self> {
         match policy {

@@ -28,7 +28,7 @@ pub(crate) use self::standing::Standing;
 pub use self::{
     claim::{Bound, Claim, GangMember, VirtualNode, World},
     hold::Hold,
-    plan::{Held, Plan, Wake, plan},
+    plan::{Held, Plan, Wake, plan, plan_real_first},
 };
 use crate::{
     burst_policy::Side,

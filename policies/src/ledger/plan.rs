@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Claim, Hold, Ledger, Seconds, World, round::Round};
 use crate::{
-    burst_policy::{BurstPolicySpec, SpendRow, Usage},
+    burst_policy::{BurstPolicySpec, SpendRow, Usage, Wait},
     selector::Term,
 };
 
@@ -76,4 +76,12 @@ pub fn plan(spec: &BurstPolicySpec, ledger: &Ledger, claims: &[Claim], world: &W
     round.adopt();
     round.grant();
     round.finish(ledger)
+}
+
+/// As [`plan`], for a scheduler that burst cannot configure: nothing makes it lean to real nodes, and to its scores an empty
+/// virtual node is the best there is. So an auto pod waits, as a localPrefer one does, until it was found unschedulable.
+pub fn plan_real_first(spec: &BurstPolicySpec, ledger: &Ledger, claims: &[Claim], world: &World<'_>) -> Plan {
+    let autoscaler_seconds = spec.wait.autoscaler_seconds.or(Some(0));
+    let spec = BurstPolicySpec { wait: Wait { autoscaler_seconds, ..spec.wait.clone() }, ..spec.clone() };
+    plan(&spec, ledger, claims, world)
 }

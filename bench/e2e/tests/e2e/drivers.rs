@@ -1,15 +1,27 @@
-//! One engine, several drivers: the same pod gets the same outcome, for the same reason, whether the cluster's own
-//! scheduler carries the extender (driver a) or burst's profile runs as a second kube-scheduler (driver c).
+//! One engine, three drivers: the same pod gets the same outcome, for the same reason, whether the cluster's own scheduler
+//! carries the extender (driver a), or is the stock one that nobody may configure (driver b), or burst's profile runs as a
+//! second kube-scheduler (driver c).
+
+mod cases;
+mod outcome;
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{CORES, REAL_NODES, World, on_virtual};
-use lab::{AnotherScheduler, Workload, eventually, eventually_within};
+use e2e::{CORES, REAL_NODES, World};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use lab::{AnotherScheduler, Process, SchedulerChoice, Workload, eventually, eventually_within};
 use serde_json::{Value, json};
+
+use cases::{CASES, Case};
+use outcome::{Class, Outcome, newest, outcome};
 
 /// Where the second scheduler serves.
 const PORT: u16 = 10271;
+/// Begins the name of every namespace of the case.
+const PREFIX: &str = "driver-";
+/// kubectl processes at a time.
+const HANDS: usize = 4;
 
 /// How a decision reaches the scheduler.
 #[derive(Clone, Copy)]
@@ -18,277 +30,276 @@ struct Driver {
     scheduler: &'static str,
 }
 
-const DRIVERS: [Driver; 2] = [
-    Driver { name: "extender", scheduler: "default-scheduler" },
-    Driver { name: "second-scheduler", scheduler: "burst-scheduler" },
-];
+const EXTENDER: Driver = Driver { name: "extender", scheduler: "default-scheduler" };
+const TOLERATION: Driver = Driver { name: "toleration", scheduler: "default-scheduler" };
+const SECOND: Driver = Driver { name: "second-scheduler", scheduler: "burst-scheduler" };
+const DRIVERS: [Driver; 3] = [EXTENDER, TOLERATION, SECOND];
 
-/// What became of a pod, in the words of the design.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Local,
-    Cloud,
-    Wait,
-    Reject,
-}
-
-/// A pod, and what is wanted of every driver.
-struct Case {
-    name: &'static str,
-    /// Value of `burst-to-cci`; none for no label.
-    policy: Option<&'static str>,
-    /// Whether every core of the real nodes is taken.
-    full: bool,
-    change: fn(&mut Value),
-    class: Class,
-    /// Part of the reason: a code of the engine, or what the user is told.
-    reason: &'static str,
-}
-
-/// Cases in which a driver is known to decide otherwise than wanted, and how: an open defect, pinned so that whoever
-/// mends it takes the line away. Admission judges fields and not sizes, and driver (a) sends localPrefer pods to no
-/// Filter, so a pod larger than anything the cloud sells is bound to a virtual node and stays there.
-const KNOWN: [(&str, &str, Class); 1] = [("too-large", "extender", Class::Cloud)];
-
-fn known(case: &str, driver: &str) -> Option<Class> {
-    KNOWN.iter().find(|(c, d, _)| *c == case && *d == driver).map(|(.., class)| *class)
-}
-
-const fn as_it_is(_: &mut Value) {}
-
-fn host_path(spec: &mut Value) {
-    spec["volumes"] = json!([{"name": "host", "hostPath": {"path": "/var/lib"}}]);
-    spec["containers"][0]["volumeMounts"] = json!([{"name": "host", "mountPath": "/host"}]);
-}
-
-fn large(spec: &mut Value) {
-    spec["containers"][0]["resources"]["requests"] = json!({"cpu": "64", "memory": "128Gi"});
-}
-
-const CASES: [Case; 13] = [
-    Case { name: "no-label", policy: None, full: false, change: as_it_is, class: Class::Local, reason: "" },
-    Case {
-        name: "no-label-full",
-        policy: None,
-        full: true,
-        change: as_it_is,
-        class: Class::Wait,
-        reason: "Unschedulable",
-    },
-    Case { name: "off", policy: Some("off"), full: false, change: as_it_is, class: Class::Local, reason: "" },
-    Case {
-        name: "off-full",
-        policy: Some("off"),
-        full: true,
-        change: as_it_is,
-        class: Class::Wait,
-        reason: "Unschedulable",
-    },
-    Case {
-        name: "enforce",
-        policy: Some("enforce"),
-        full: false,
-        change: as_it_is,
-        class: Class::Cloud,
-        reason: "PolicyEnforce",
-    },
-    Case {
-        name: "prefer-room",
-        policy: Some("localPrefer"),
-        full: false,
-        change: as_it_is,
-        class: Class::Local,
-        reason: "",
-    },
-    Case {
-        name: "prefer-full",
-        policy: Some("localPrefer"),
-        full: true,
-        change: as_it_is,
-        class: Class::Cloud,
-        reason: "ShortOfCpu",
-    },
-    Case {
-        name: "auto-room",
-        policy: Some("auto"),
-        full: false,
-        change: as_it_is,
-        class: Class::Local,
-        reason: "",
-    },
-    Case {
-        name: "auto-full",
-        policy: Some("auto"),
-        full: true,
-        change: as_it_is,
-        class: Class::Cloud,
-        reason: "ShortOfCpu",
-    },
-    Case {
-        name: "unsupported",
-        policy: Some("enforce"),
-        full: false,
-        change: host_path,
-        class: Class::Reject,
-        reason: "hostPath",
-    },
-    Case {
-        name: "unsupported-prefer",
-        policy: Some("localPrefer"),
-        full: true,
-        change: host_path,
-        class: Class::Wait,
-        reason: "Unschedulable",
-    },
-    Case {
-        name: "too-large",
-        policy: Some("localPrefer"),
-        full: false,
-        change: large,
-        class: Class::Wait,
-        reason: "Unschedulable",
-    },
-    Case {
-        name: "unknown-value",
-        policy: Some("perhaps"),
-        full: false,
-        change: as_it_is,
-        class: Class::Reject,
-        reason: "localPrefer",
-    },
-];
+/// Outcomes by case and driver.
+type Outcomes = BTreeMap<(&'static str, &'static str), Outcome>;
 
 /// Every case through every driver, on one control plane: outcome and reason are equal, and what is wanted.
 pub(crate) async fn same_outcome_from_every_driver(world: Arc<World>) -> Result<()> {
     let mut second =
         AnotherScheduler::second(&world.lab, "second-scheduler").await?.start(&world.lab, PORT).await?;
-    let mut table = format!("  {:<20}", "case");
-    for driver in DRIVERS {
-        let _ = write!(table, "{:<42}", driver.name);
-    }
-    let mut wrong = Vec::new();
-    for case in &CASES {
-        let outcomes = case.run(&world).await.with_context(|| format!("case {}", case.name))?;
-        let _ = write!(table, "\n  {:<20}", case.name);
-        let mut agreed = Vec::new();
-        for (driver, (class, reason)) in DRIVERS.iter().zip(&outcomes) {
-            let known = known(case.name, driver.name);
-            let mark = if known.is_some() { " (known)" } else { "" };
-            let short: String = reason.chars().take(28).collect();
-            let _ = write!(table, "{:<42}", format!("{class:?}{mark} {short}"));
-            let as_wanted = *class == case.class && reason.contains(case.reason);
-            match known {
-                None if as_wanted => agreed.push((class, reason)),
-                Some(known) if *class == known => {}
-                _ => wrong.push(format!(
-                    "{} by {}: {class:?} for {reason:?}, not {:?} for {:?}",
-                    case.name,
-                    driver.name,
-                    known.unwrap_or(case.class),
-                    case.reason
-                )),
-            }
-        }
-        if agreed.windows(2).any(|pair| pair.first() != pair.last()) {
-            wrong.push(format!("{}: the drivers differ: {outcomes:?}", case.name));
-        }
-    }
+    let mut outcomes = through(&world, &[EXTENDER, SECOND], None).await?;
     second.kill().await?;
+    outcomes.extend(through_a_stock_scheduler(&world).await?);
+    let table = table(&outcomes);
     say(&table);
+    let wrong: Vec<String> = CASES.iter().filter_map(|case| case.objection(&outcomes)).collect();
     ensure!(wrong.is_empty(), "{}\n{table}", wrong.join("\n"));
     Ok(())
 }
 
-impl Case {
-    /// What each driver makes of the pod.
-    async fn run(&self, world: &World) -> Result<Vec<(Class, String)>> {
-        let ns = format!("driver-{}", self.name);
-        world.namespace(&ns).await?;
-        if self.full {
-            let replicas = u32::try_from(REAL_NODES * CORES)?;
-            world.lab.apply(&Workload::deployment(&ns, "filler", replicas).text()).await?;
-            world.running(&ns, REAL_NODES * CORES).await?;
+/// The cases with a kube-scheduler that has neither configuration nor extender, and burst-scheduler set to that; whatever
+/// comes of it, the lab is as before afterwards.
+async fn through_a_stock_scheduler(world: &World) -> Result<Outcomes> {
+    world.lab.end_scheduler().await?;
+    let mut stock = world.lab.spawn_scheduler("stock-scheduler", &SchedulerChoice::Stock)?;
+    let mut stack = world.stack.lock().await;
+    let set = stack.set_driver(&world.lab, lab::Driver::Toleration).await;
+    drop(stack);
+    let outcomes = match set {
+        Ok(()) => through(world, &[TOLERATION], Some(&stock)).await,
+        Err(error) => Err(error),
+    };
+    let closed = nobody_opens_while_it_is_down(world).await;
+    stock.kill().await?;
+    world.lab.scheduler(&World::scheduler()?)?;
+    world.stack.lock().await.set_driver(&world.lab, lab::Driver::Extender).await?;
+    closed.and(outcomes)
+}
+
+/// Under driver b, without burst-scheduler, no pod that could stay at home gets into the cloud; enforce, which needs
+/// nobody's leave, does.
+async fn nobody_opens_while_it_is_down(world: &World) -> Result<()> {
+    let ns = format!("{PREFIX}down");
+    world.namespace(&ns).await?;
+    world.stack.lock().await.scheduler.kill().await?;
+    for (policy, opened) in [("auto", false), ("localPrefer", false), ("enforce", true)] {
+        let name = policy.to_lowercase();
+        world.lab.apply(&Workload::pod(&ns, &name).label("burst-to-cci", policy).text()).await?;
+        let tolerations = world.pod(&ns, &name).await?["spec"]["tolerations"].to_string();
+        ensure!(tolerations.contains("virtual-kubelet.io/provider") == opened, "{policy}: {tolerations}");
+    }
+    clear(world).await
+}
+
+/// The cases through some drivers: first those with room, then, with every core taken, the others. `slow` is a scheduler
+/// that stands still while the first ones come: who opens the cloud before it has looked for room at home is found out.
+async fn through(world: &World, drivers: &[Driver], slow: Option<&Process>) -> Result<Outcomes> {
+    let mut outcomes = Outcomes::new();
+    for full in [false, true] {
+        let runs: Vec<Run> = CASES
+            .iter()
+            .filter(|case| case.full == full)
+            .flat_map(|case| drivers.iter().map(|driver| Run::of(*case, *driver)))
+            .collect();
+        prepare(world, &runs).await?;
+        if full {
+            take_every_core(world, drivers).await?;
         }
-        let mut refused = BTreeMap::new();
-        for driver in DRIVERS {
-            if let Err(error) = world.lab.apply(&self.pod(&ns, driver)).await {
-                refused.insert(driver.name, told(&error.to_string(), driver));
-            }
+        let ahead: Vec<Run> = runs.iter().filter(|run| run.case.ahead).map(Run::ahead).collect();
+        for (run, (class, reason)) in ahead.iter().zip(all(world, &ahead, None).await?) {
+            ensure!(class == Class::Cloud, "{}: {class:?} for {reason}", run.namespace);
         }
-        let mut outcomes = Vec::new();
-        for driver in DRIVERS {
-            outcomes.push(match refused.remove(driver.name) {
-                Some(message) => (Class::Reject, message),
-                None => outcome(world, &ns, driver.name).await?,
-            });
-        }
-        world.clean(&ns).await?;
-        Ok(outcomes)
+        let found = all(world, &runs, slow.filter(|_| !full)).await?;
+        let keys = runs.iter().map(|run| (run.case.name, run.driver.name));
+        outcomes.extend(keys.zip(found));
+        clear(world).await?;
+    }
+    Ok(outcomes)
+}
+
+async fn take_every_core(world: &World, drivers: &[Driver]) -> Result<()> {
+    // A namespace of its own for each time: the last one may not be gone yet.
+    let names: String = drivers.iter().map(|driver| format!("-{}", driver.name)).collect();
+    let filler = format!("{PREFIX}filler{names}");
+    world.namespace(&filler).await?;
+    let replicas = u32::try_from(REAL_NODES * CORES)?;
+    world.lab.apply(&Workload::deployment(&filler, "filler", replicas).text()).await?;
+    world.running(&filler, REAL_NODES * CORES).await.map(drop)
+}
+
+/// One pod of a case on its way through a driver.
+struct Run {
+    case: Case,
+    driver: Driver,
+    namespace: String,
+    name: &'static str,
+}
+
+impl Run {
+    fn of(case: Case, driver: Driver) -> Self {
+        Self { case, driver, namespace: format!("{PREFIX}{}-{}", case.name, driver.name), name: "pod" }
     }
 
-    fn pod(&self, ns: &str, driver: Driver) -> String {
-        let mut pod = Workload::pod(ns, driver.name).spec(self.change).spec(|spec| {
-            spec["schedulerName"] = json!(driver.scheduler);
+    /// The pod that goes before.
+    fn ahead(&self) -> Self {
+        Self { name: "ahead", ..Self::of(self.case, self.driver) }
+    }
+
+    fn pod(&self) -> Workload {
+        let mut pod = Workload::pod(&self.namespace, self.name).spec(self.case.change).spec(|spec| {
+            spec["schedulerName"] = json!(self.driver.scheduler);
         });
-        if let Some(policy) = self.policy {
+        if let Some(policy) = self.case.policy {
             pod = pod.label("burst-to-cci", policy);
         }
-        pod.text()
+        pod
+    }
+
+    /// Makes the pod. What admission says: a warning, or as the error why it refuses.
+    async fn apply(&self, world: &World) -> Result<Result<String, String>> {
+        let file = world.lab.dir().join(format!("{}-{}.json", self.namespace, self.name));
+        std::fs::write(&file, self.pod().text())?;
+        let file = file.to_str().context("path of the manifest")?;
+        let output = world.lab.kubectl_output(&["apply", "-f", file]).await?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let title = format!("{}/{}", self.namespace, self.name);
+        let said = said.replace(&title, "POD").replace(&format!("\"{}\"", self.name), "POD");
+        let sentence = ["denied the request: ", "denied request: ", "Warning: "]
+            .iter()
+            .find_map(|before| said.split_once(before))
+            .map_or(said.as_str(), |(_, sentence)| sentence)
+            .to_owned();
+        Ok(if output.status.success() { Ok(sentence) } else { Err(sentence) })
     }
 }
 
-/// The admission's sentence without the pod's name.
-fn told(error: &str, driver: Driver) -> String {
-    let sentence = error.split_once("denied the request: ").or_else(|| error.split_once("denied request: "));
-    sentence.map_or(error, |(_, sentence)| sentence).replace(driver.name, "POD")
-}
-
-/// Where the pod went and why, as the engine explains it; or why the scheduler has no place for it.
-async fn outcome(world: &World, ns: &str, name: &str) -> Result<(Class, String)> {
-    let pod =
-        eventually_within(Duration::from_secs(30), &format!("{ns}/{name} is decided about"), || async {
-            let pod = world.pod(ns, name).await?;
-            ensure!(
-                !pod["spec"]["nodeName"].is_null() || waits(&pod).is_some(),
-                "undecided: {}",
-                pod["status"]
-            );
-            Ok(pod)
+/// Namespaces and policy objects, known to everybody who acts on them.
+async fn prepare(world: &World, runs: &[Run]) -> Result<()> {
+    let spaces = runs
+        .iter()
+        .map(|run| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": run.namespace}}));
+    let limited: Vec<&Run> = runs.iter().filter(|run| !(run.case.limits)().is_null()).collect();
+    let objects = limited.iter().map(|run| {
+        json!({
+            "apiVersion": "burst.io/v1alpha1", "kind": "BurstPolicy",
+            "metadata": {"namespace": run.namespace, "name": "limits"}, "spec": (run.case.limits)(),
         })
-        .await?;
-    if let Some(reason) = waits(&pod) {
-        return Ok((Class::Wait, reason));
-    }
-    let class = if on_virtual(&pod) { Class::Cloud } else { Class::Local };
-    Ok((class, explained(world, ns, name, class, &pod).await?))
-}
-
-fn waits(pod: &Value) -> Option<String> {
-    let conditions = pod["status"]["conditions"].as_array()?;
-    let scheduled = conditions.iter().find(|c| c["type"] == "PodScheduled")?;
-    (scheduled["status"] == "False").then(|| scheduled["reason"].as_str().unwrap_or_default().to_owned())
-}
-
-/// The engine's own answer for a pod with a policy, which must be where the pod is.
-async fn explained(world: &World, ns: &str, name: &str, class: Class, pod: &Value) -> Result<String> {
-    let policy = pod["metadata"]["annotations"]["burst.io/resolved-policy"].as_str();
-    if policy.is_none_or(|policy| policy == "off") {
-        return Ok(String::new());
-    }
-    let path = format!("/api/decisions?pod={ns}/{name}");
-    let decision = eventually("the placement is explained", || async {
-        let decisions = world.stack.lock().await.page_get(&world.lab, &path).await?;
-        let list = decisions.as_array().cloned().unwrap_or_default();
-        list.into_iter()
-            .find(|d| !d["node"].is_null())
-            .with_context(|| format!("no decision about {ns}/{name}"))
+    });
+    let list: Vec<Value> = spaces.chain(objects).collect();
+    world.lab.apply(&json!({"apiVersion": "v1", "kind": "List", "items": list}).to_string()).await?;
+    eventually("ServiceAccounts in every namespace", || async {
+        let named = ["--field-selector", "metadata.name=default"];
+        let accounts = [&["get", "serviceaccounts", "-A", "--no-headers"][..], &named].concat();
+        let text = world.lab.kubectl(&accounts).await?;
+        let is_ready = |run: &&Run| text.lines().any(|line| line.starts_with(&format!("{} ", run.namespace)));
+        let ready = runs.iter().filter(is_ready).count();
+        ensure!(ready == runs.len(), "{ready} of {}", runs.len());
+        Ok(())
     })
     .await?;
-    let wanted = if class == Class::Cloud { "cloud" } else { "local" };
-    if decision["outcome"] != wanted {
-        bail!("the engine says {decision}, the pod is {wanted}");
+    several(limited.into_iter().map(|run| governed(world, run).boxed()).collect()).await.map(drop)
+}
+
+/// Waits until admission knows the policy object.
+async fn governed(world: &World, run: &Run) -> Result<()> {
+    let probe = run.pod().text();
+    eventually("the object governs new pods", || async {
+        let dry = ["apply", "--dry-run=server", "-o", "json", "-f", "-"];
+        let pod: Value = serde_json::from_str(&world.lab.kubectl_stdin(&dry, &probe).await?)?;
+        let object = pod["metadata"]["annotations"]["burst.io/burst-policy"].as_str();
+        ensure!(object.is_some_and(|key| key.starts_with("BurstPolicy/")), "{pod}");
+        Ok(())
+    })
+    .await
+}
+
+/// Makes the pods and sees what becomes of them, in the order of the runs.
+async fn all(world: &World, runs: &[Run], slow: Option<&Process>) -> Result<Vec<Outcome>> {
+    if let Some(scheduler) = slow {
+        scheduler.suspend()?;
     }
-    Ok(decision["reason"].as_str().unwrap_or_default().to_owned())
+    let applied = several(runs.iter().map(|run| run.apply(world).boxed()).collect()).await;
+    if let Some(scheduler) = slow {
+        let kept = kept_at_home(world, runs).await;
+        scheduler.resume()?;
+        kept?;
+    }
+    let outcomes = runs.iter().zip(applied?).map(|(run, said)| {
+        async move {
+            match said {
+                Err(refusal) => Ok((Class::Reject, refusal)),
+                Ok(told) => outcome(world, &run.namespace, run.name, &told).await,
+            }
+        }
+        .boxed()
+    });
+    several(outcomes.collect()).await
+}
+
+/// A few at a time; the results are in order.
+async fn several<T>(tasks: Vec<BoxFuture<'_, Result<T>>>) -> Result<Vec<T>> {
+    stream::iter(tasks).buffered(HANDS).try_collect().await
+}
+
+/// The scheduler has not looked yet: whoever may run at home too is not let into the cloud.
+async fn kept_at_home(world: &World, runs: &[Run]) -> Result<()> {
+    let both =
+        |run: &&Run| run.case.class == Class::Local && run.case.policy.is_some_and(|policy| policy != "off");
+    for run in runs.iter().filter(both) {
+        let what = format!("{} waits for the scheduler", run.namespace);
+        eventually_within(Duration::from_secs(20), &what, || async {
+            let decision = newest(world, &run.namespace, run.name).await?;
+            ensure!(decision["reason"] == "LocalFirst", "{decision}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Removes the namespaces and waits until their pods and instances are gone.
+async fn clear(world: &World) -> Result<()> {
+    let names = world.lab.kubectl(&["get", "namespaces", "-o", "name"]).await?;
+    let ours: Vec<&str> =
+        names.lines().filter(|name| name.starts_with(&format!("namespace/{PREFIX}"))).collect();
+    world.lab.kubectl(&[&["delete", "--wait=false"][..], &ours].concat()).await?;
+    eventually_within(Duration::from_secs(120), "every pod and instance is gone", || async {
+        let pods = world.lab.kubectl(&["get", "pods", "-A", "--no-headers"]).await?;
+        if let Some(pod) = pods.lines().find(|line| line.starts_with(PREFIX)) {
+            bail!("a pod is left: {pod}");
+        }
+        let open = world.stack.lock().await.cloud_get(&world.lab, "instances").await?.to_string();
+        ensure!(!open.contains(&format!("\"{PREFIX}")), "instances left: {open}");
+        Ok(())
+    })
+    .await
+}
+
+impl Case {
+    /// What is not as wanted, or not the same from every driver.
+    fn objection(&self, outcomes: &Outcomes) -> Option<String> {
+        let found: Vec<_> =
+            DRIVERS.iter().map(|driver| (driver.name, outcomes.get(&(self.name, driver.name)))).collect();
+        let as_wanted = |outcome: &Option<&Outcome>| {
+            outcome.is_some_and(|(class, reason)| *class == self.class && reason.contains(self.reason))
+        };
+        let same = found.windows(2).all(|pair| pair.first().map(|one| one.1) == pair.last().map(|one| one.1));
+        let good = same && found.iter().all(|(_, outcome)| as_wanted(outcome));
+        (!good).then(|| format!("{}: {found:?}, not {:?} for {:?}", self.name, self.class, self.reason))
+    }
+}
+
+fn table(outcomes: &Outcomes) -> String {
+    let mut table = format!("  {:<20}", "case");
+    for driver in DRIVERS {
+        let _ = write!(table, "{:<32}", driver.name);
+    }
+    for case in &CASES {
+        let _ = write!(table, "\n  {:<20}", case.name);
+        for driver in DRIVERS {
+            let outcome = outcomes.get(&(case.name, driver.name)).map(|(class, reason)| {
+                let short: String = reason.chars().take(22).collect();
+                format!("{class:?} {short}")
+            });
+            let _ = write!(table, "{:<32}", outcome.unwrap_or_default());
+        }
+    }
+    table
 }
 
 #[expect(clippy::print_stderr, reason = "the table is what the case is about")]

@@ -183,6 +183,28 @@ fn waits() {
     check("tiers: [{name: x, side: Cloud, provider: ucloud}]", |_| (), "a:NoVirtualNode");
 }
 
+/// Guards the real nodes under the toleration driver: opened at once, an auto pod would go to the emptier node, which is
+/// the virtual one.
+#[test]
+fn without_a_scheduler_of_ours_auto_is_opened_after_it_was_found_unschedulable() {
+    let check = |yaml: &str, change: fn(&mut Claim), wanted: &str| {
+        let mut claim = pod("a");
+        change(&mut claim);
+        let scene = Scene::with(&["v1 huawei"]);
+        let plan = plan_real_first(&spec(yaml), &Ledger::default(), &[claim], &scene.world());
+        let got = if plan.ledger.grants.is_empty() { holds(&plan) } else { grants(&plan.ledger) };
+        assert_eq!(got, wanted, "{yaml}");
+    };
+    let tried = |c: &mut Claim| c.unschedulable_since = Some(990);
+    check("{}", |_| (), "a:LocalFirst");
+    check("{}", tried, "a:cloud");
+    check("{}", |c| c.policy = Policy::LocalPrefer, "a:LocalFirst");
+    check("{}", |c| c.policy = Policy::Enforce, "a:cloud");
+    check("max: {cloud: {pods: 0}}", |_| (), "a:LocalFirst");
+    check("max: {cloud: {pods: 0}}", tried, "a:CloudLimit");
+    check("wait: {autoscalerSeconds: 60}", tried, "a:WaitAutoscaler@1050");
+}
+
 #[test]
 fn a_pod_bound_without_a_grant_gets_one_where_it_is() {
     let spec = spec("{max: {cloud: {pods: 1}}, wait: {beforeBurstSeconds: 9999}}");
