@@ -50,11 +50,11 @@ impl Driver {
         }
     }
 
-    /// What of `deploy/manifests` only this driver needs.
+    /// The file that only this driver needs, as seen from `deploy/manifests`.
     const fn manifest(self) -> &'static str {
         match self {
             Self::Extender => "admission-marker.yaml",
-            Self::Toleration => "admission-toleration-driver.yaml",
+            Self::Toleration => "../scheduler/toleration-driver.yaml",
         }
     }
 }

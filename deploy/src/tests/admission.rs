@@ -37,7 +37,7 @@ fn all_expressions() -> Vec<String> {
 /// Without the webhook, nobody but the leader opens auto and localPrefer pods where no scheduler prefers real nodes.
 #[test]
 fn the_toleration_driver_binds_the_in_process_policy_to_enforce_and_off() {
-    let bindings = crate::documents("manifests/admission-toleration-driver.yaml").unwrap();
+    let bindings = crate::documents("scheduler/toleration-driver.yaml").unwrap();
     let pointer = "/spec/matchResources/objectSelector/matchExpressions";
     let keys = bindings.iter().map(|binding| {
         assert_eq!(binding["spec"]["policyName"], "burst-pods");

@@ -141,13 +141,17 @@ pub const TABLE: &[Row] = &[
     refused(
         "spec.volumes[].hostPath",
         When::Present,
-        "CCI has no host whose files could be mounted: use emptyDir, a ConfigMap, a Secret or a PersistentVolumeClaim",
+        "CCI has no host whose files could be mounted: use emptyDir, a ConfigMap or a Secret",
+    ),
+    refused(
+        "spec.volumes[].persistentVolumeClaim",
+        When::Present,
+        "burst does not carry claims to CCI: keep the pod on real nodes (policy off)",
     ),
     refused(
         "spec.volumes[].*",
         When::Present,
-        "CCI mounts configMap, secret, emptyDir, projected, downwardAPI and persistentVolumeClaim volumes only: use one \
-         of them",
+        "CCI mounts configMap, secret, emptyDir, projected and downwardAPI volumes only: use one of them",
     ),
     refused(
         "spec.volumes[].projected.sources[].*",
@@ -214,7 +218,6 @@ pub const TABLE: &[Row] = &[
         "its objects are copied into the CCI namespace under names of their own",
     ),
     emulated("spec.volumes[].downwardAPI", "rendered from the pod of this cluster"),
-    emulated("spec.volumes[].persistentVolumeClaim", "the claim must be of an SFS or SFS Turbo CSI class"),
     emulated("spec.imagePullSecrets", "copied into the CCI namespace under names of their own"),
     emulated("spec.enableServiceLinks", "the bridge renders the service variables"),
     emulated("spec.readinessGates", "evaluated here: the cloud does not see the gates' conditions"),

@@ -7,8 +7,8 @@ use crate::{
 
 use super::Unsupported;
 
-const STORAGE: &str = "the containers request more than the 10Gi of ephemeral storage that a CCI pod has: ask for less, or mount \
-                       a PersistentVolumeClaim";
+const STORAGE: &str =
+    "the containers request more than the 10Gi of ephemeral storage that a CCI pod has: ask for less";
 
 /// What of the pod's size is more than CCI has. That it needs a cpu request at all is not judged here: a default may
 /// give it one.

@@ -97,10 +97,10 @@ fn platforms() {
 #[test]
 fn volumes() {
     let volume = |v: Value| with("/spec/volumes/-", v);
-    for kind in ["configMap", "secret", "emptyDir", "downwardAPI", "persistentVolumeClaim"] {
+    for kind in ["configMap", "secret", "emptyDir", "downwardAPI"] {
         check_fields(&volume(json!({"name": "v", (kind): {}})), &[]);
     }
-    for kind in ["hostPath", "nfs", "csi", "ephemeral", "image", "iscsi"] {
+    for kind in ["hostPath", "persistentVolumeClaim", "nfs", "csi", "ephemeral", "image", "iscsi"] {
         let field = format!("spec.volumes[1].{kind}");
         check_fields(&volume(json!({"name": "v", (kind): {"path": "/x"}})), &[&field]);
     }

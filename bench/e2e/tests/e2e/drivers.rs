@@ -20,6 +20,8 @@ use outcome::{Class, Outcome, newest, outcome};
 const PORT: u16 = 10271;
 /// Begins the name of every namespace of the case.
 const PREFIX: &str = "driver-";
+/// Marks the volumes of the case.
+const FAMILY: &str = "drivers";
 /// kubectl processes at a time.
 const HANDS: usize = 4;
 
@@ -147,7 +149,27 @@ impl Run {
         if let Some(policy) = self.case.policy {
             pod = pod.label("burst-to-cci", policy);
         }
+        if self.case.volume.is_some() {
+            pod = pod.spec(|spec| {
+                spec["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+            });
+        }
         pod
+    }
+
+    /// What its namespace needs, the namespace first.
+    fn surroundings(&self) -> Vec<Value> {
+        let name = &self.namespace;
+        let mut all = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})];
+        let limits = (self.case.limits)();
+        if !limits.is_null() {
+            all.push(json!({
+                "apiVersion": "burst.io/v1alpha1", "kind": "BurstPolicy",
+                "metadata": {"namespace": name, "name": "limits"}, "spec": limits,
+            }));
+        }
+        all.extend(self.case.volume.into_iter().flat_map(|label| volume(name, label)));
+        all
     }
 
     /// Makes the pod. What admission says: a warning, or as the error why it refuses.
@@ -170,17 +192,7 @@ impl Run {
 
 /// Namespaces and policy objects, known to everybody who acts on them.
 async fn prepare(world: &World, runs: &[Run]) -> Result<()> {
-    let spaces = runs
-        .iter()
-        .map(|run| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": run.namespace}}));
-    let limited: Vec<&Run> = runs.iter().filter(|run| !(run.case.limits)().is_null()).collect();
-    let objects = limited.iter().map(|run| {
-        json!({
-            "apiVersion": "burst.io/v1alpha1", "kind": "BurstPolicy",
-            "metadata": {"namespace": run.namespace, "name": "limits"}, "spec": (run.case.limits)(),
-        })
-    });
-    let list: Vec<Value> = spaces.chain(objects).collect();
+    let list: Vec<Value> = runs.iter().flat_map(Run::surroundings).collect();
     world.lab.apply(&json!({"apiVersion": "v1", "kind": "List", "items": list}).to_string()).await?;
     eventually("ServiceAccounts in every namespace", || async {
         let named = ["--field-selector", "metadata.name=default"];
@@ -192,7 +204,43 @@ async fn prepare(world: &World, runs: &[Run]) -> Result<()> {
         Ok(())
     })
     .await?;
-    several(limited.into_iter().map(|run| governed(world, run).boxed()).collect()).await.map(drop)
+    let limited = runs.iter().filter(|run| !(run.case.limits)().is_null());
+    several(limited.map(|run| governed(world, run).boxed()).collect()).await?;
+    let claiming: Vec<&Run> = runs.iter().filter(|run| run.case.volume.is_some()).collect();
+    eventually("the claims are bound", || async {
+        let text = world.lab.kubectl(&["get", "persistentvolumeclaims", "-A", "--no-headers"]).await?;
+        let is_bound = |line: &str, run: &Run| line.starts_with(&run.namespace) && line.contains(" Bound ");
+        let bound = |run: &&&Run| text.lines().any(|line| is_bound(line, run));
+        let ready = claiming.iter().filter(bound).count();
+        ensure!(ready == claiming.len(), "{ready} of {}: {text}", claiming.len());
+        Ok(())
+    })
+    .await
+}
+
+/// A claim called `data` with its volume, which nodes with one value of a label can reach.
+fn volume(ns: &str, (key, value): (&str, &str)) -> [Value; 2] {
+    let size = json!({"storage": "1Gi"});
+    let nodes = json!([{"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}]);
+    let claim = json!({"namespace": ns, "name": "data"});
+    [
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": {"name": ns, "labels": {"of": FAMILY}},
+            "spec": {
+                "capacity": size, "accessModes": ["ReadWriteOnce"], "claimRef": claim, "storageClassName": "",
+                "csi": {"driver": "disk.example", "volumeHandle": ns},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": nodes}},
+            },
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": claim,
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": ns,
+                "resources": {"requests": size},
+            },
+        }),
+    ]
 }
 
 /// Waits until admission knows the policy object.
@@ -267,7 +315,9 @@ async fn clear(world: &World) -> Result<()> {
         ensure!(!open.contains(&format!("\"{PREFIX}")), "instances left: {open}");
         Ok(())
     })
-    .await
+    .await?;
+    let volumes = ["delete", "persistentvolumes", "-l", &format!("of={FAMILY}"), "--wait=false"];
+    world.lab.kubectl(&volumes).await.map(drop)
 }
 
 impl Case {

@@ -17,6 +17,8 @@ pub(super) struct Case {
     /// Whether a pod of the same kind has gone to the cloud before.
     pub(super) ahead: bool,
     pub(super) change: fn(&mut Value),
+    /// The pod claims a volume that only nodes with this label can reach.
+    pub(super) volume: Option<(&'static str, &'static str)>,
     pub(super) class: Class,
     /// Part of the reason: a code of the engine, or what the user is told.
     pub(super) reason: &'static str,
@@ -36,9 +38,17 @@ const PLAIN: Case = Case {
     limits: no_limits,
     ahead: false,
     change: as_it_is,
+    volume: None,
     class: Class::Local,
     reason: "",
 };
+
+/// A disk in the zone of a real node.
+const HERE: Option<(&str, &str)> = Some(("topology.kubernetes.io/zone", "zone-0"));
+/// A disk in the zone of a virtual node.
+const THERE: Option<(&str, &str)> = Some(("burst.io/zone", "cn-north-4a"));
+/// What the user of a claim is told.
+const CLAIMS: &str = "burst does not carry claims to CCI";
 
 /// The same, with every core taken.
 const FULL: Case =
@@ -79,7 +89,7 @@ fn money_for_none() -> Value {
     per_hour("3")
 }
 
-pub(super) const CASES: [Case; 19] = [
+pub(super) const CASES: [Case; 22] = [
     PLAIN,
     FULL,
     Case { name: "off", policy: Some("off"), ..PLAIN },
@@ -112,6 +122,15 @@ pub(super) const CASES: [Case; 19] = [
         reason: "localPrefer",
         ..PLAIN
     },
+    Case {
+        name: "volume-room",
+        volume: HERE,
+        policy: Some("localPrefer"),
+        reason: "RealNodeHadRoom",
+        ..PLAIN
+    },
+    Case { name: "volume-full", volume: HERE, class: Class::Wait, reason: CLAIMS, ..PREFER },
+    Case { name: "volume-there", volume: THERE, full: false, class: Class::Wait, reason: CLAIMS, ..PREFER },
     Case { name: "ceiling-room", limits: one_pod, ..PREFER },
     Case {
         name: "ceiling-reached",

@@ -14,6 +14,8 @@ use super::problem::{Kind, Notice, Problem};
 
 /// Name prefix of the token volume that the ServiceAccount admission adds.
 const TOKEN_VOLUME: &str = "kube-api-access-";
+/// What comes past the support matrix all the same.
+const NO_OTHER: &str = "CCI mounts configMap, secret, emptyDir, projected and downwardAPI volumes only";
 
 /// Whether a volume is the token volume that the API server adds.
 pub(super) fn is_injected_token(volume: &Value) -> bool {
@@ -61,7 +63,7 @@ impl Volumes<'_, '_> {
         } else if let Some(source) = volume.get("emptyDir") {
             out["emptyDir"] = source.clone();
         } else {
-            return Err(Problem::Invalid(format!("{user}: {}", refusal(volume))));
+            return Err(Problem::Invalid(format!("{user}: {NO_OTHER}")));
         }
         Ok(out)
     }
@@ -183,14 +185,6 @@ fn keep_keys(content: &mut Map<String, Value>, items: &[Value]) {
         if let Some(data) = content.get_mut(field).and_then(Value::as_object_mut) {
             data.retain(|key, _| items.iter().any(|item| text(item, "key") == Some(key)));
         }
-    }
-}
-
-fn refusal(volume: &Value) -> &'static str {
-    if volume.get("persistentVolumeClaim").is_some() {
-        "claims are not copied to CCI yet: keep the pod on real nodes (policy off), or mount SFS by another way"
-    } else {
-        "CCI mounts configMap, secret, emptyDir, projected and downwardAPI volumes only"
     }
 }
 
