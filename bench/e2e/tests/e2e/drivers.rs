@@ -143,8 +143,13 @@ impl Run {
     }
 
     fn pod(&self) -> Workload {
-        let mut pod = Workload::pod(&self.namespace, self.name).spec(self.case.change).spec(|spec| {
+        let mut pod = Workload::pod(&self.namespace, self.name).spec(|spec| {
             spec["schedulerName"] = json!(self.driver.scheduler);
+            if !self.case.full {
+                // Room means room on every real node, whoever else comes.
+                spec["containers"][0]["resources"]["requests"] = json!({"cpu": "250m", "memory": "512Mi"});
+            }
+            (self.case.change)(spec);
         });
         if let Some(policy) = self.case.policy {
             pod = pod.label("burst-to-cci", policy);
@@ -286,8 +291,10 @@ async fn several<T>(tasks: Vec<BoxFuture<'_, Result<T>>>) -> Result<Vec<T>> {
 
 /// The scheduler has not looked yet: whoever may run at home too is not let into the cloud.
 async fn kept_at_home(world: &World, runs: &[Run]) -> Result<()> {
-    let both =
-        |run: &&Run| run.case.class == Class::Local && run.case.policy.is_some_and(|policy| policy != "off");
+    let both = |run: &&Run| {
+        let Case { class, policy, volume, .. } = run.case;
+        class == Class::Local && policy.is_some_and(|policy| policy != "off") && volume.is_none()
+    };
     for run in runs.iter().filter(both) {
         let what = format!("{} waits for the scheduler", run.namespace);
         eventually_within(Duration::from_secs(20), &what, || async {
