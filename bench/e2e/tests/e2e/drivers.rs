@@ -312,7 +312,7 @@ async fn clear(world: &World) -> Result<()> {
     let names = world.lab.kubectl(&["get", "namespaces", "-o", "name"]).await?;
     let ours: Vec<&str> =
         names.lines().filter(|name| name.starts_with(&format!("namespace/{PREFIX}"))).collect();
-    world.lab.kubectl(&[&["delete", "--wait=false"][..], &ours].concat()).await?;
+    world.lab.kubectl(&[&["delete", "--wait=false", "--ignore-not-found"][..], &ours].concat()).await?;
     eventually_within(Duration::from_secs(120), "every pod and instance is gone", || async {
         let pods = world.lab.kubectl(&["get", "pods", "-A", "--no-headers"]).await?;
         if let Some(pod) = pods.lines().find(|line| line.starts_with(PREFIX)) {
