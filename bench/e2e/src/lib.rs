@@ -5,7 +5,7 @@ mod runner;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use lab::{CloudRuntime, Lab, LabOptions, SchedulerChoice, Stack, StackOptions, eventually_within};
+use lab::{CloudRuntime, Lab, LabOptions, SchedulerChoice, Stack, StackOptions, Workload, eventually_within};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -83,6 +83,23 @@ impl World {
             ensure!(pods.is_empty(), "pods left: {}", names(&pods));
             let open = self.instances_of(namespace).await?;
             ensure!(open.is_empty(), "instances left: {}", Value::from(open));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until admission knows the policy object of a namespace: until a pod with these labels that asks for a core
+    /// comes out of it governed.
+    ///
+    /// # Errors
+    /// When it does not within 20 s; the text is the pod as admission leaves it.
+    pub async fn governs(&self, namespace: &str, labels: &[(&str, &str)]) -> Result<()> {
+        let probe =
+            labels.iter().fold(Workload::pod(namespace, "probe"), |pod, (key, value)| pod.label(key, value));
+        let (probe, dry) = (probe.text(), ["apply", "--dry-run=server", "-o", "json", "-f", "-"]);
+        eventually_within(Duration::from_secs(20), "the policy object governs new pods", || async {
+            let pod: Value = serde_json::from_str(&self.lab.kubectl_stdin(&dry, &probe).await?)?;
+            ensure!(pod["metadata"]["labels"]["burst.io/governed"] == "true", "{pod}");
             Ok(())
         })
         .await

@@ -69,18 +69,6 @@ async fn status(world: &World, ns: &str, reason: &str, held: u64, cloud: u64) ->
     .await
 }
 
-/// Waits until admission knows the object: from then on it marks and gates pods by itself.
-async fn governs(world: &World, ns: &str) -> Result<()> {
-    let probe = Workload::pod(ns, "probe").text();
-    eventually_within(Duration::from_secs(20), "the object governs new pods", || async {
-        let dry = ["apply", "--dry-run=server", "-o", "json", "-f", "-"];
-        let pod: Value = serde_json::from_str(&world.lab.kubectl_stdin(&dry, &probe).await?)?;
-        ensure!(pod["metadata"]["labels"]["burst.io/governed"] == "true", "{pod}");
-        Ok(())
-    })
-    .await
-}
-
 /// Asks for more than any real node of the lab has.
 fn large(spec: &mut Value) {
     spec["containers"][0]["resources"]["requests"] = json!({"cpu": "8", "memory": "16Gi"});
@@ -221,7 +209,7 @@ pub(crate) async fn rollout_with_surge_stays_below_the_ceiling(world: Arc<World>
     let ns = "limits-rollout";
     world.namespace(ns).await?;
     world.lab.apply(&policy(ns, &json!({"max": {"cloud": {"pods": 5}}}))).await?;
-    governs(&world, ns).await?;
+    world.governs(ns, &[]).await?;
     let watchman = Watchman::start(&world, ns);
     let mut web = Workload::deployment(ns, "web", 4).spec(large);
     web.manifest["spec"]["strategy"] =
@@ -247,7 +235,7 @@ pub(crate) async fn gang_waits_whole_and_goes_whole(world: Arc<World>) -> Result
         policy(ns, &json!({"max": {"cloud": {"pods": pods}}, "gang": {"labelKey": "job", "size": 4}}))
     };
     world.lab.apply(&max(3)).await?;
-    governs(&world, ns).await?;
+    world.governs(ns, &[]).await?;
     let watchman = Watchman::start(&world, ns);
     for i in 0..3 {
         let member = Workload::pod(ns, &format!("m{i}")).label("job", "j").spec(large);
@@ -271,7 +259,7 @@ pub(crate) async fn ceiling_on_real_nodes_sends_the_rest_to_the_cloud(world: Arc
     let ns = "limits-local";
     world.namespace(ns).await?;
     world.lab.apply(&policy(ns, &json!({"max": {"local": {"pods": 2}}}))).await?;
-    governs(&world, ns).await?;
+    world.governs(ns, &[]).await?;
     let small = |spec: &mut Value| {
         spec["containers"][0]["resources"]["requests"] = json!({"cpu": "250m", "memory": "512Mi"});
     };

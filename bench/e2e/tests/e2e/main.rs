@@ -18,6 +18,7 @@ mod placement;
 mod policies;
 mod proof;
 mod refusal;
+mod resizes;
 mod scale_in;
 mod stockout;
 mod topology;
@@ -51,6 +52,7 @@ const CASES: &[(&str, Case)] = cases![
     limits::gang_waits_whole_and_goes_whole,
     limits::ceiling_on_real_nodes_sends_the_rest_to_the_cloud,
     limits::what_a_deleted_pod_leaves_the_next_one_gets,
+    resizes::past_the_ceiling_or_the_budget_is_refused,
     waits::an_autoscaler_gets_its_time,
     waits::preemption_is_tried_before_the_cloud,
     waves::five_hundred_pods_through_a_hundred_places,

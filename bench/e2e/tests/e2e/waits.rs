@@ -13,17 +13,6 @@ fn policy(ns: &str, spec: &Value) -> String {
     .to_string()
 }
 
-/// Waits until admission knows the policy.
-async fn governs(world: &World, ns: &str) -> Result<()> {
-    let probe = ["run", "probe", "--image=busybox", "-n", ns, "--dry-run=server", "-o", "json"];
-    eventually_within(Duration::from_secs(20), "the policy governs new pods", || async {
-        let pod: Value = serde_json::from_str(&world.lab.kubectl(&probe).await?)?;
-        ensure!(pod["metadata"]["labels"]["burst.io/governed"] == "true", "{pod}");
-        Ok(())
-    })
-    .await
-}
-
 /// As the cluster autoscaler looks for pods: found unschedulable, and held by no gate. It adds nodes that they tolerate.
 fn asks_for_a_node(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
@@ -63,7 +52,7 @@ pub(crate) async fn an_autoscaler_gets_its_time(world: Arc<World>) -> Result<()>
         .lab
         .apply(&policy(ns, &json!({"policy": "localPrefer", "wait": {"autoscalerSeconds": 60}})))
         .await?;
-    governs(&world, ns).await?;
+    world.governs(ns, &[]).await?;
     world.lab.apply(&Workload::pod(ns, "served").spec(larger_than_the_nodes).text()).await?;
     seen_by_an_autoscaler(&world, ns, "served").await?;
     world.lab.apply(&new_node("scaled-up")).await?;
@@ -105,14 +94,7 @@ async fn preempting(world: &World, ns: &str) -> Result<()> {
     world.running(ns, cores).await?;
     let spec = json!({"policy": "localPrefer", "preemptBeforeBurst": true, "selector": {"matchLabels": {"app": "urgent"}}});
     world.lab.apply(&policy(ns, &spec)).await?;
-    eventually_within(Duration::from_secs(20), "the policy governs new pods", || async {
-        let probe = ["run", "probe", "--image=busybox", "--labels=app=urgent", "-n", ns];
-        let probe = [probe.as_slice(), &["--dry-run=server", "-o", "json"]].concat();
-        let pod: Value = serde_json::from_str(&world.lab.kubectl(&probe).await?)?;
-        ensure!(pod["metadata"]["labels"]["burst.io/governed"] == "true", "{pod}");
-        Ok(())
-    })
-    .await?;
+    world.governs(ns, &[("app", "urgent")]).await?;
     let urgent =
         |name: &str, of: &'static str| Workload::pod(ns, name).label("app", "urgent").spec(class(of)).text();
     world.lab.apply(&urgent("above", "waits-high")).await?;

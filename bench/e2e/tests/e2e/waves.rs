@@ -35,7 +35,7 @@ pub(crate) async fn five_hundred_pods_through_a_hundred_places(world: Arc<World>
 
 async fn storm(world: &World) -> Result<()> {
     world.lab.apply(&policy("2720")).await?;
-    governed(world).await?;
+    world.governs(NS, &[]).await?;
     let bill = Bill::from_now(world)?;
     for service in SERVICES {
         world.lab.apply(&service_of(service)).await?;
@@ -80,17 +80,6 @@ fn policy(per_hour: &str) -> String {
             "budget": {"currency": "CNY", "perHour": per_hour}},
     })
     .to_string()
-}
-
-/// Waits until admission knows the policy.
-async fn governed(world: &World) -> Result<()> {
-    let probe = ["run", "probe", "--image=busybox", "-n", NS, "--dry-run=server", "-o", "json"];
-    eventually_within(Duration::from_secs(20), "the policy governs new pods", || async {
-        let pod: Value = serde_json::from_str(&world.lab.kubectl(&probe).await?)?;
-        ensure!(pod["metadata"]["labels"]["burst.io/governed"] == "true", "{pod}");
-        Ok(())
-    })
-    .await
 }
 
 /// Larger than any real node of the lab.
