@@ -23,6 +23,7 @@ mod read;
 pub mod reports;
 pub mod slim;
 pub mod snapshot;
+pub mod successor;
 pub mod testing;
 pub mod versioned;
 pub mod watch;

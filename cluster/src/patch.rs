@@ -137,10 +137,26 @@ pub async fn delete_pod_now(client: &Client, pod: PodRef<'_>) -> Written {
 /// # Errors
 /// [`WriteError`] when refused for good.
 pub async fn evict_pod(client: &Client, pod: PodRef<'_>) -> Written {
+    evict(client, pod, delete_options(pod, None)).await
+}
+
+/// Asks whether exactly this pod could be evicted now (`Retry` while its disruption budgets forbid it); does nothing.
+///
+/// # Errors
+/// [`WriteError`] when refused for good.
+pub async fn may_evict_pod(client: &Client, pod: PodRef<'_>) -> Written {
+    let mut options = delete_options(pod, None);
+    if let Some(options) = options.as_object_mut() {
+        options.insert("dryRun".to_owned(), json!(["All"]));
+    }
+    evict(client, pod, options).await
+}
+
+async fn evict(client: &Client, pod: PodRef<'_>, options: Value) -> Written {
     let body = json!({
         "apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": {"name": pod.name, "namespace": pod.namespace},
-        "deleteOptions": delete_options(pod, None),
+        "deleteOptions": options,
     });
     let path = format!("{}/eviction", pod.path());
     send(client, Write::new(Method::POST, "evict", pod.words(), path, body)).await

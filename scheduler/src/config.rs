@@ -69,11 +69,13 @@ pub struct LeaderOptions {
     pub enabled: bool,
     /// Name of the Lease; the shipped rights are for `burst-leader`.
     pub lease: String,
+    /// Seconds for which real nodes must have had room for a pod before it is moved home (`repatriation`).
+    pub room_seconds: u64,
 }
 
 impl Default for LeaderOptions {
     fn default() -> Self {
-        Self { enabled: true, lease: "burst-leader".to_owned() }
+        Self { enabled: true, lease: "burst-leader".to_owned(), room_seconds: 30 }
     }
 }
 
@@ -294,7 +296,7 @@ marker: true
 namespaceExempt: [kube-system, burst-system]
 cache: {staleAfterSeconds: 9}
 namespace: elsewhere
-leader: {enabled: false, lease: mine}
+leader: {enabled: false, lease: mine, roomSeconds: 5}
 driver: toleration
 priceBook: /etc/burst/prices.yaml
 shutdown: {drainSeconds: 0, graceSeconds: 1}
@@ -307,7 +309,8 @@ shutdown: {drainSeconds: 0, graceSeconds: 1}
         assert_eq!((config.default_policy, config.marker), (Policy::LocalPrefer, true));
         assert_eq!(config.namespace_exempt, ["kube-system", "burst-system"]);
         assert_eq!(config.cache.stale_after(), Duration::from_secs(9));
-        assert_eq!(config.leader, LeaderOptions { enabled: false, lease: "mine".to_owned() });
+        let leader = LeaderOptions { enabled: false, lease: "mine".to_owned(), room_seconds: 5 };
+        assert_eq!(config.leader, leader);
         assert_eq!((config.namespace.as_str(), config.driver), ("elsewhere", Driver::Toleration));
         assert_eq!(config.price_book.as_deref(), Some(Path::new("/etc/burst/prices.yaml")));
     }

@@ -27,6 +27,8 @@ pub const LOCAL: &str = "local";
 pub const WAIT: &str = "wait";
 /// Outcome of a pod that may go now where it may not have gone before.
 pub const GRANTED: &str = "granted";
+/// Outcome of a pod in the cloud that is evicted because a real node has room for its successor.
+pub const MOVED: &str = "moved";
 
 /// One decision, as `/api/decisions` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -48,7 +50,7 @@ pub struct Decision {
     pub source: String,
     /// The policy object that governs the pod: `BurstPolicy/shop/web`.
     pub policy_object: Option<String>,
-    /// `local`, `cloud`, `wait` or `granted`.
+    /// `local`, `cloud`, `wait`, `granted` or `moved`.
     pub outcome: &'static str,
     /// The node that the scheduler chose; none while there is none.
     pub node: Option<String>,
@@ -153,6 +155,12 @@ impl Ring {
     pub fn record_grant(&self, pod: Governed, tier: String, sentence: String, now: Timestamp) -> bool {
         let decision = Decision { outcome: GRANTED, reason: "Granted", sentence, ..pod.decision(now) };
         self.lock().changed(Decision { tier: Some(tier), ..decision })
+    }
+
+    /// A governed pod was evicted so that its successor takes `node`.
+    pub fn record_move(&self, pod: Governed, node: String, sentence: String, now: Timestamp) {
+        let decision = Decision { outcome: MOVED, reason: "LocalRoomFree", sentence, ..pod.decision(now) };
+        self.push(Decision { node: Some(node), ..decision });
     }
 
     /// The pod is gone, and its mind with it; its records stay.

@@ -142,6 +142,7 @@ fn leader(
             Driver::Toleration => policies::ledger::plan_real_first,
         },
         stale_after: config.cache.stale_after(),
+        room_seconds: config.leader.room_seconds,
         events,
         decisions: app.decisions.clone(),
         metrics: app.metrics.clone(),

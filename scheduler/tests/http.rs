@@ -292,6 +292,7 @@ async fn every_metric_is_described_once_and_rendered() {
     server.app.metrics.count(Metric::Events, []);
     server.app.metrics.count(Metric::CertificateReloads, [("result", "loaded")]);
     server.app.metrics.count(Metric::LedgerWrites, [("result", "written")]);
+    server.app.metrics.count(Metric::Repatriations, [("result", "moved")]);
     server.app.metrics.observe(Metric::DecisionWait, [], 0.5);
     server.app.leader.store(Arc::new(leading()));
     let text = connection.call("GET", "/metrics", b"").await.text();

@@ -297,6 +297,8 @@ async fn start_scheduler(lab: &Lab, options: &StackOptions) -> Result<Process> {
         "https": {"bind": "0.0.0.0:10260", "certFile": serving.cert, "keyFile": serving.key},
         "marker": options.marker,
         "driver": options.driver.word(),
+        // Moves home are waited for.
+        "leader": {"roomSeconds": 6},
     });
     if let Some(prices) = &options.prices {
         let book = lab.dir().join("prices.yaml");

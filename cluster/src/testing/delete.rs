@@ -76,6 +76,10 @@ fn pod_grace(pod: &Value, asked: Option<u64>) -> u64 {
 pub(super) fn evict(state: &mut State, wanted: &Wanted, route: &Route) -> Result<Reply, Refused> {
     let options = wanted.body.get("deleteOptions").cloned().unwrap_or_default();
     let pod = Route { subresource: String::new(), ..route.clone() };
-    delete(state, &pod, &options, None)?;
+    if options.get("dryRun").is_some() {
+        check_preconditions(&pod, &options, &current(state, &pod)?)?;
+    } else {
+        delete(state, &pod, &options, None)?;
+    }
     Ok(Reply::Json(201, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})))
 }

@@ -43,10 +43,14 @@ fn secrets_and_config_maps_are_out_of_reach_and_pods_are_read_or_patched() {
             assert!(!resources.iter().any(|r| r == resource), "{role} must not reach {resource}");
         }
         if resources.iter().any(|r| r.starts_with("pods")) {
-            // The leader writes grants on pods; deletion, creation and every subresource stay out of reach.
+            // The leader writes grants on pods and moves them home by eviction; deletion, creation and every other
+            // subresource stay out of reach.
             let reads = |v: &String| ["get", "list", "watch"].contains(&v.as_str());
-            let grants = role == "burst-scheduler" && verbs == ["patch"] && resources == ["pods"];
-            assert!(grants || verbs.iter().all(reads), "{role} only reads pods: {verbs:?}");
+            let leads = |verb: &str, resource: &str| {
+                role == "burst-scheduler" && verbs == [verb] && resources == [resource]
+            };
+            let writes = leads("patch", "pods") || leads("create", "pods/eviction");
+            assert!(writes || verbs.iter().all(reads), "{role} only reads pods: {verbs:?}");
         }
         let dangerous = ["escalate", "bind", "deletecollection"];
         assert!(!verbs.iter().any(|v| dangerous.contains(&v.as_str())), "{role}: {verbs:?}");

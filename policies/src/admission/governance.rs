@@ -55,15 +55,16 @@ impl Governance {
 }
 
 impl BurstPolicySpec {
-    /// Whether pods need a grant before they may burst: something limits, delays or orders their way.
+    /// Whether pods need a grant before they may burst: something limits, delays or orders their way, or leads them back.
     pub fn holds_back(&self) -> bool {
-        let Self { max, tiers, budget, wait, preempt_before_burst, gang, .. } = self;
+        let Self { max, tiers, budget, wait, preempt_before_burst, gang, repatriation, .. } = self;
         *max != SideLimits::default()
             || tiers.iter().any(Tier::chooses)
             || budget.is_some()
             || *wait != Wait::default()
             || *preempt_before_burst
             || gang.is_some()
+            || repatriation.is_some()
     }
 
     /// Whether pods need a decision before they are scheduled at all: ceilings on real nodes and gangs are kept by node

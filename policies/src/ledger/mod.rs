@@ -10,6 +10,7 @@ mod budget;
 mod claim;
 mod gang;
 mod hold;
+pub mod home;
 mod limits;
 mod places;
 mod plan;
@@ -53,6 +54,9 @@ pub struct Ledger {
     pub settled: Seconds,
     /// The serial number that was given out last, see [`Grant::serial`].
     pub serial: u64,
+    /// Pods that were moved home within the last hour, in the order of time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<home::Move>,
 }
 
 /// Permission of one pod to have an instance.

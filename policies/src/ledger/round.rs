@@ -111,6 +111,13 @@ impl<'a> Round<'a> {
         Some(grant)
     }
 
+    /// Counts the grants of the ledger as they are.
+    pub(super) fn count(&mut self) {
+        for (uid, grant) in std::mem::take(&mut self.ledger.grants) {
+            self.put(&uid, grant);
+        }
+    }
+
     /// A grant for a claim, without a place.
     fn blank(&mut self, claim: &Claim) -> Grant {
         self.ledger.serial += 1;

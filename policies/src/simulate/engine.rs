@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    ledger::{Grant, Hold, Seconds},
+    ledger::{Grant, Hold, Seconds, home},
     money::Rate,
     policy::Policy,
     price::Quote,
@@ -545,8 +545,8 @@ impl<'a> Run<'a> {
 
     /// Where the policy brings pods home, one that goes to the cloud is remembered.
     fn goes_away(&mut self, pod: PodIndex, row: &Pod, class: ClassIndex, slot: usize) {
-        let Some(stay) = self.slots.repatriation(slot).map(|r| seconds(r.min_stay_seconds)) else { return };
-        let home = self.now.saturating_add(stay);
+        let Some(stay) = self.slots.repatriation(slot).map(|r| r.min_stay_seconds) else { return };
+        let home = home::leaves(self.now, stay);
         if home >= row.deleted {
             return;
         }
@@ -593,7 +593,7 @@ impl<'a> Run<'a> {
 
     /// Of the pods that stayed long enough, the one longest away; a class that finds no room is not asked again.
     fn longest_away(&mut self, slot: usize, tired: &BTreeSet<ClassIndex>) -> Option<(PodIndex, ClassIndex)> {
-        let stay = seconds(self.slots.repatriation(slot)?.min_stay_seconds);
+        let stay = self.slots.repatriation(slot)?.min_stay_seconds;
         let mut longest: Option<((i64, PodIndex), ClassIndex)> = None;
         for class in self.slots.away.get(slot)?.difference(tired).copied().collect::<Vec<_>>() {
             let Some((pod, since)) = self.first_away(class) else {
@@ -601,7 +601,7 @@ impl<'a> Run<'a> {
                 continue;
             };
             let earlier = longest.is_none_or(|(first, _)| (since, pod) < first);
-            if since.saturating_add(stay) <= self.now && earlier {
+            if home::leaves(since, stay) <= self.now && earlier {
                 longest = Some(((since, pod), class));
             }
         }

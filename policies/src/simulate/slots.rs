@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::{
     burst_policy::{self, Budget, BudgetScope, PolicyObject, Repatriation, Side},
-    ledger::{Seconds, VirtualNode},
+    ledger::{Seconds, VirtualNode, home},
     money::Money,
     node::NodeClass,
     pod::{OwnerRef, PodFacts},
@@ -18,8 +18,6 @@ use super::{
     purse::Purse,
     trace::{Node, Trace, Traits},
 };
-
-const HOUR: i64 = 3_600;
 
 /// What all pods with the same answer have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -192,14 +190,10 @@ impl<'a> Slots<'a> {
     pub(super) fn may_move(&mut self, slot: usize, now: i64) -> Result<(), i64> {
         let most = self.repatriation(slot).map_or(0, |r| r.max_per_hour);
         let Some(moves) = self.moves.get_mut(slot) else { return Ok(()) };
-        while moves.front().is_some_and(|when| when + HOUR <= now) {
+        while moves.front().is_some_and(|when| when + home::HOUR <= now) {
             moves.pop_front();
         }
-        match moves.front() {
-            _ if moves.len() < most as usize => Ok(()),
-            Some(first) => Err(first + HOUR),
-            None => Err(i64::MAX),
-        }
+        home::pace(moves.iter().copied(), most, now)
     }
 
     pub(super) fn moved(&mut self, slot: usize, now: i64) {

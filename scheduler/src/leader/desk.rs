@@ -14,6 +14,7 @@ use cluster::versioned::Put;
 use cluster::{PodRef, WriteError};
 use kube::Client;
 use policies::burst_policy::BurstPolicySpec;
+use policies::ledger::home::Move;
 use policies::ledger::{Claim, Grant, GrantState, Ledger, Plan, Seconds, World};
 
 use tokio::sync::watch;
@@ -123,6 +124,26 @@ impl Desk {
             }
         }
         Err(Later::Busy { policy: policy.to_owned(), after: Duration::from_millis(200) })
+    }
+
+    /// Writes moves into the ledger as it is held; only if it says that they are in it may they be done.
+    pub(super) async fn note(
+        &mut self,
+        policy: &str,
+        moves: Vec<Move>,
+        claim: &watch::Receiver<lease::Claim>,
+    ) -> Result<bool, Later> {
+        let Some(held) = self.held.remove(policy) else { return Ok(false) };
+        if !claim.borrow().leading {
+            return Err(Later::Lost);
+        }
+        let ledger = Ledger { moves, ..held.ledger };
+        let Put::Written(version) = self.write(held.version.as_deref(), &ledger).await? else {
+            // It may have been written all the same: it is read anew.
+            return Ok(false);
+        };
+        self.held.insert(policy.to_owned(), Held { ledger, version: Some(version) });
+        Ok(true)
     }
 
     async fn write(&self, version: Option<&str>, ledger: &Ledger) -> Result<Put, WriteError> {

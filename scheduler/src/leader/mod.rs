@@ -6,6 +6,7 @@
 //! ledger that covers it, and never take what it cannot read for nothing.
 
 mod desk;
+mod home;
 mod status;
 mod view;
 
@@ -44,6 +45,7 @@ use crate::decisions::{Governed, Ring};
 use crate::metrics::{Metric, Metrics};
 
 use desk::{Desk, Later};
+use home::Visit;
 
 /// Time in which changes gather to one pass.
 const BATCH: Duration = Duration::from_millis(30);
@@ -90,6 +92,8 @@ pub struct Leader {
     pub planner: Planner,
     /// Age of the nodes' picture up to which it is believed.
     pub stale_after: Duration,
+    /// Seconds for which real nodes must have had room for a pod before it is moved home.
+    pub room_seconds: u64,
     /// Where events go.
     pub events: Recorder,
     /// Where decisions are kept.
@@ -179,6 +183,8 @@ struct Memory {
     statuses: BTreeMap<String, (BurstPolicyStatus, Instant)>,
     /// What was said in the log of a policy.
     complaints: BTreeMap<String, String>,
+    /// Moves home.
+    home: home::Memory,
 }
 
 struct Term<'l> {
@@ -281,8 +287,10 @@ impl Term<'_> {
         let again = self.wake(policy, &plan.wake, pods, picture.now).await;
         self.tell(policy, &plan, &claims, picture);
         let status = self.status(policy, &plan, &claims, picture).await;
+        let (ledger, claims, world) = (&plan.ledger, claims.as_slice(), &world);
+        let home = self.home(&Visit { policy, spec, ledger, claims, pods, world, picture }).await;
         let timer = plan.next_time.map_or(IDLE, |at| until(at, Timestamp::now()));
-        Ok((plan, timer.min(again).min(status)))
+        Ok((plan, timer.min(again).min(status).min(home)))
     }
 
     /// Writes the grants into the pods; returns when to try again.

@@ -1,5 +1,7 @@
 //! The leader against an API server in memory, with the real plan.
 
+mod home;
+
 use cluster::testing::{FakeApi, Fault};
 use cluster::{ClusterWatch, governed, reports};
 use serde_json::{Value, json};
@@ -88,6 +90,7 @@ impl Replica {
             prices: Arc::new(PriceBook::shipped()),
             planner: policies::ledger::plan,
             stale_after: Duration::from_secs(120),
+            room_seconds: 0,
             events: Recorder::start(client.clone(), "burst.io/scheduler", identity, stop.clone(), &tracker),
             decisions: Arc::clone(&decisions),
             metrics: Arc::new(Metrics::new()),

@@ -117,6 +117,8 @@ inventory! {
         "Grants in the cloud by policy object and state (open, closing)."
     LedgerWrites Counter "burst_ledger_writes_total"
         "Writes of ledgers by result (written, conflict, retry, refused)."
+    Repatriations Counter "burst_repatriations_total"
+        "Pods in the cloud whose move home was tried, by result (moved, later, gone, refused)."
     Leader Gauge "burst_leader"
         "1 on the replica that grants."
     BuildInfo Gauge "burst_build_info"

@@ -88,7 +88,7 @@ function objectCard(p) {
   return make("article", { class: "card policy" }, make("h3", {}, p.key), make("div", { class: "note" }, pods), ...problems, ...tiers, ...money, none);
 }
 
-const OUTCOME = { cloud: "virtual", local: "real", wait: "wait", granted: "virtual" };
+const OUTCOME = { cloud: "virtual", local: "real", wait: "wait", granted: "virtual", moved: "real" };
 
 function decisionRow(d) {
   const more = [

@@ -12,6 +12,7 @@ mod deletion;
 mod drivers;
 mod explain;
 mod governed;
+mod home;
 mod limits;
 mod outage;
 mod placement;
@@ -62,6 +63,8 @@ const CASES: &[(&str, Case)] = cases![
     stockout::bare_pod_keeps_trying,
     stockout::without_a_grant_nothing_is_created,
     scale_in::cloud_pods_go_first_in_the_users_order,
+    home::pods_come_home_one_by_one,
+    home::a_disruption_budget_keeps_them,
     cloud_answers::refusals_are_told_and_survived,
     policies::definitions_are_accepted_and_explained,
     policies::contradictions_are_refused,

@@ -49,6 +49,7 @@ fn what_holds_pods_back_and_what_gates_them() {
     check(json!({"wait": {"beforeBurstSeconds": 5}}), true, false);
     check(json!({"wait": {"autoscalerSeconds": 5}}), true, false);
     check(json!({"preemptBeforeBurst": true}), true, false);
+    check(json!({"repatriation": {}}), true, false);
     check(json!({"gang": {"labelKey": "job", "size": 2}}), true, true);
     check(json!({"max": {"local": {"cpu": "4"}}}), true, true);
     check(

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod gangs;
+mod home;
 mod model;
 mod speed;
 mod table;
