@@ -4,6 +4,7 @@
 //! in silence; so is a pod field that the table does not know, and a size that the provider does not sell.
 
 pub mod cci;
+pub mod mock;
 mod rules;
 mod size;
 mod walk;
@@ -64,12 +65,31 @@ pub struct Unsupported {
 /// A field of a pod that is honoured by other means than sending it.
 pub type Note = Unsupported;
 
-/// What of this pod CCI 1.0 cannot run, in the table's order, then what is too large; empty when it can run all of it.
-/// `pod` is a Pod as JSON; a pod template works as well, because only `spec` is looked at.
+/// Value of the provider taint on CCI's virtual nodes.
+pub const HUAWEI: &str = "huawei";
+
+/// Value of the provider taint on the virtual nodes of the mock provider.
+pub const MOCK: &str = "mock";
+
+/// The table of a provider, named by the value of its taint; none where nothing is known of it.
 #[must_use]
-pub fn check(pod: &Value) -> Vec<Unsupported> {
-    let mut all = found(pod, cci::TABLE, Treatment::Refused);
-    if let Ok(view) = PodView::deserialize(pod) {
+pub fn table(provider: &str) -> Option<&'static [Row]> {
+    match provider {
+        HUAWEI => Some(cci::TABLE),
+        MOCK => Some(mock::TABLE),
+        _ => None,
+    }
+}
+
+/// What of this pod the provider cannot run, in the table's order, then what is too large; empty when it can run all of
+/// it, or nothing is known of the provider. `pod` is a Pod as JSON; a pod template works as well, because only `spec` is
+/// looked at.
+#[must_use]
+pub fn check(provider: &str, pod: &Value) -> Vec<Unsupported> {
+    let mut all = found(pod, table(provider).unwrap_or_default(), Treatment::Refused);
+    if provider == HUAWEI
+        && let Ok(view) = PodView::deserialize(pod)
+    {
         all.extend(size::too_large(&view));
     }
     all
@@ -77,8 +97,14 @@ pub fn check(pod: &Value) -> Vec<Unsupported> {
 
 /// What of this pod is honoured by other means, for `explain` and for the pod's events.
 #[must_use]
-pub fn notes(pod: &Value) -> Vec<Note> {
-    found(pod, cci::TABLE, Treatment::Emulated)
+pub fn notes(provider: &str, pod: &Value) -> Vec<Note> {
+    found(pod, table(provider).unwrap_or_default(), Treatment::Emulated)
+}
+
+/// All of it as one text.
+#[must_use]
+pub fn sentences(unsupported: &[Unsupported]) -> String {
+    unsupported.iter().map(|u| format!("{}: {}", u.field, u.sentence)).collect::<Vec<_>>().join("; ")
 }
 
 fn found(pod: &Value, table: &[Row], treatment: Treatment) -> Vec<Unsupported> {

@@ -301,9 +301,10 @@ fn self_signed_names(config: &BridgeConfig) -> Vec<String> {
     std::iter::once(config.address.to_string()).chain(nodes).collect()
 }
 
-/// The UID of kube-system, which scopes everything we own in a cloud account; not read if every node names its own.
+/// The UID of kube-system, which scopes everything we own in a cloud account; not read if every node names its own
+/// or has no account.
 async fn cluster_id(config: &BridgeConfig, client: &Client) -> Result<String, StartError> {
-    let named = |node: &NodeConfig| node.cci.as_ref().is_some_and(|cci| cci.cluster_id.is_some());
+    let named = |node: &NodeConfig| node.cci.as_ref().is_none_or(|cci| cci.cluster_id.is_some());
     if config.nodes.iter().all(named) {
         return Ok(String::new());
     }

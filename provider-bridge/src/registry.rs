@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::mock::{MockProvider, MockSettings};
 use crate::cloud::{CloudError, Provider};
-use crate::config::{CciConfig, NodeConfig};
+use crate::config::{CciConfig, MockConfig, NodeConfig};
 
 /// Names that `nodes[].provider` may have.
-pub const NAMES: [&str; 1] = ["cci"];
+pub const NAMES: [&str; 2] = ["cci", "mock"];
 
 /// Opens the provider of a node. `cluster_id` scopes what it owns unless the node's settings name another.
 ///
@@ -16,11 +17,19 @@ pub const NAMES: [&str; 1] = ["cci"];
 pub fn open(node: &NodeConfig, cluster_id: &str) -> Result<Arc<dyn Provider>, CloudError> {
     match (node.provider.as_str(), &node.cci) {
         ("cci", Some(cci)) => Ok(Arc::new(CciProvider::new(cci_settings(node, cci, cluster_id)?)?)),
+        ("mock", _) => Ok(Arc::new(MockProvider::new(mock_settings(node.mock.as_ref())?))),
         (other, _) => Err(CloudError::Invalid(format!(
             "{other:?} is not a provider, or its settings are missing; known: {}",
             NAMES.join(", ")
         ))),
     }
+}
+
+fn mock_settings(mock: Option<&MockConfig>) -> Result<MockSettings, CloudError> {
+    let delays = mock.map_or_else(|| Ok(<[_; 2]>::default()), MockConfig::delays);
+    let [start_delay, stop_delay] =
+        delays.map_err(|(key, reason)| CloudError::Invalid(format!("mock.{key}: {reason}")))?;
+    Ok(MockSettings { start_delay, stop_delay })
 }
 
 fn cci_settings(node: &NodeConfig, cci: &CciConfig, cluster_id: &str) -> Result<CciSettings, CloudError> {

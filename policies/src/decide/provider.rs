@@ -9,18 +9,22 @@ use crate::{
     pod::{PodFacts, view::PodView},
     reasons::Reason,
     shape::cci::{POD_DISK_MAX, Refusal, asks, disk, round},
-    support,
+    support::{self, HUAWEI},
 };
-
-/// Value of the provider taint on CCI's virtual nodes.
-pub const HUAWEI: &str = "huawei";
 
 /// Why a provider cannot run the pod with this text; none if it can, or if there is no table for the provider.
 pub fn objection(provider: Option<&str>, text: &str, facts: &PodFacts) -> Option<Reason> {
     match provider {
         Some(HUAWEI) => cci(text, facts),
-        _ => None,
+        Some(other) => fields(other, text),
+        None => None,
     }
+}
+
+fn fields(provider: &str, text: &str) -> Option<Reason> {
+    support::table(provider)?;
+    let pod: Value = serde_json::from_str(text).ok()?;
+    (!support::check(provider, &pod).is_empty()).then_some(Reason::UnsupportedField)
 }
 
 fn cci(text: &str, facts: &PodFacts) -> Option<Reason> {
@@ -34,6 +38,5 @@ fn cci(text: &str, facts: &PodFacts) -> Option<Reason> {
         Ok(_) if disk(&view) > POD_DISK_MAX => return Some(Reason::ShapeTooLarge),
         Ok(_) => {}
     }
-    let pod: Value = serde_json::from_str(text).ok()?;
-    (!support::check(&pod).is_empty()).then_some(Reason::UnsupportedField)
+    fields(HUAWEI, text)
 }

@@ -43,7 +43,7 @@ fn with(pointer: &str, value: Value) -> Value {
 
 #[track_caller]
 fn check_fields(pod: &Value, fields: &[&str]) {
-    let found = check(pod);
+    let found = check(HUAWEI, pod);
     let got: Vec<&str> = found.iter().map(|u| u.field.as_str()).collect();
     assert_eq!(got, fields);
     assert!(found.iter().all(|u| u.sentence.len() > 20));
@@ -52,7 +52,7 @@ fn check_fields(pod: &Value, fields: &[&str]) {
 #[test]
 fn an_ordinary_pod_is_supported_and_its_token_is_noted() {
     check_fields(&ordinary(), &[]);
-    let notes = notes(&ordinary());
+    let notes = notes(HUAWEI, &ordinary());
     let token = notes.iter().find(|n| n.field == "spec.volumes[0].projected.sources[0].serviceAccountToken");
     assert!(token.unwrap().sentence.contains("left out unless the bridge can render it"));
 }
@@ -170,7 +170,7 @@ fn sizes_that_are_not_sold_are_refused_after_rounding() {
                      {"name": "b", "resources": {"requests": {"cpu": "20"}}}]);
     check_fields(&with("/spec/containers", two.clone()), &resources);
     check_fields(&with("/spec/initContainers", two), &[]);
-    let said = check(&sized(json!({"cpu": "64", "memory": "128Gi"}), json!({})));
+    let said = check(HUAWEI, &sized(json!({"cpu": "64", "memory": "128Gi"}), json!({})));
     assert!(said[0].sentence.starts_with("64 core / 128Gi after rounding is larger"), "{said:?}");
 }
 
@@ -183,12 +183,48 @@ fn a_field_without_a_row_is_refused_not_dropped() {
 
 #[test]
 fn the_table_is_complete_in_itself() {
-    for row in cci::TABLE {
-        assert!(row.field.starts_with("spec."), "{}", row.field);
-        assert!(row.treatment == Treatment::Passed || !row.sentence.is_empty(), "{}", row.field);
-        let same = |other: &&Row| other.field == row.field && other.treatment == Treatment::Passed;
-        assert!(row.treatment != Treatment::Passed || cci::TABLE.iter().filter(same).count() == 1);
+    for (provider, table) in [HUAWEI, MOCK].map(|provider| (provider, table(provider).unwrap_or_default())) {
+        assert!(!table.is_empty(), "{provider}");
+        for row in table {
+            assert!(row.field.starts_with("spec."), "{}", row.field);
+            assert!(row.treatment == Treatment::Passed || !row.sentence.is_empty(), "{}", row.field);
+            let same = |other: &&Row| other.field == row.field && other.treatment == Treatment::Passed;
+            assert!(row.treatment != Treatment::Passed || table.iter().filter(same).count() == 1);
+        }
     }
     check_fields(&json!({}), &[]);
     check_fields(&json!({"spec": "text"}), &[]);
+}
+
+/// Nothing runs at a mock, so it refuses only what would touch a host, and says of the rest that it has no effect.
+#[test]
+fn a_mock_takes_whatever_has_no_host() {
+    let fields = |pod: &Value| check(MOCK, pod).into_iter().map(|u| u.field).collect::<Vec<_>>();
+    let limits = json!({"cpu": "64", "nvidia.com/gpu": "8"});
+    let free = [
+        ordinary(),
+        with("/spec/containers/0/resources/limits", limits),
+        with("/spec/runtimeClassName", json!("kata")),
+        with("/spec/volumes/-", json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}})),
+        with("/spec/quantumTunnel", json!(true)),
+    ];
+    for pod in &free {
+        assert_eq!(fields(pod), Vec::<String>::new(), "{pod}");
+        assert!(!notes(MOCK, pod).is_empty());
+    }
+    for field in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert_eq!(fields(&with(&format!("/spec/{field}"), json!(true))), [format!("spec.{field}")]);
+        assert_eq!(fields(&with(&format!("/spec/{field}"), json!(false))), Vec::<String>::new());
+    }
+    let path = with("/spec/volumes/-", json!({"name": "v", "hostPath": {"path": "/"}}));
+    assert_eq!(fields(&path), ["spec.volumes[1].hostPath"]);
+    let port = with("/spec/containers/0/ports/-", json!({"containerPort": 81, "hostPort": 81}));
+    assert_eq!(fields(&port), ["spec.containers[0].ports[1].hostPort"]);
+    let windows = with("/spec/nodeSelector", json!({"kubernetes.io/os": "windows"}));
+    assert_eq!(fields(&windows), ["spec.nodeSelector['kubernetes.io/os']"]);
+}
+
+#[test]
+fn nothing_is_said_of_a_provider_without_a_table() {
+    assert!(check("ucloud", &with("/spec/hostNetwork", json!(true))).is_empty());
 }

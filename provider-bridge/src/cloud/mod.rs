@@ -16,6 +16,7 @@ use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
 pub mod cci;
 mod error;
+pub mod mock;
 
 pub use error::CloudError;
 

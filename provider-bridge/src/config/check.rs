@@ -102,6 +102,7 @@ fn one_node(node: &NodeConfig) -> Result<(), Problem> {
         .ephemeral_storage
         .as_deref()
         .map_or(Ok(()), |text| quantity("capacity.ephemeral-storage", text))?;
+    others(node)?;
     provider(node)
 }
 
@@ -118,13 +119,43 @@ fn quantity(key: &str, text: &str) -> Result<(), Problem> {
     }
 }
 
+/// Devices, which only the mock has.
+fn others(node: &NodeConfig) -> Result<(), Problem> {
+    for (name, text) in &node.capacity.others {
+        let key = format!("capacity.others.{name}");
+        if !name.contains('/') {
+            return refuse(&key, "is not the name of a device; write for example nvidia.com/gpu".to_owned());
+        }
+        if node.provider != "mock" {
+            let text = format!("provider {} has no devices; remove it", node.provider);
+            return refuse(&key, text);
+        }
+        quantity(&key, text)?;
+        if !Quantity::parse(text).is_ok_and(|q| q.to_milli_ceil() % 1000 == 0) {
+            return refuse(&key, format!("{text:?} is not a whole number; devices are not divided"));
+        }
+    }
+    Ok(())
+}
+
 fn provider(node: &NodeConfig) -> Result<(), Problem> {
+    let stray = [("cci", node.cci.is_some()), ("mock", node.mock.is_some())];
+    if let Some((key, _)) = stray.into_iter().find(|(key, set)| *set && *key != node.provider)
+        && crate::registry::NAMES.contains(&node.provider.as_str())
+    {
+        let text = format!("belongs to provider {key}, and this node's is {}; remove it", node.provider);
+        return refuse(key, text);
+    }
     match (node.provider.as_str(), &node.cci) {
         ("cci", Some(_)) => Ok(()),
         ("cci", None) => refuse(
             "cci",
             "is missing; provider cci needs endpoint, region, projectId, keys and network".to_owned(),
         ),
+        ("mock", _) => {
+            let delays = node.mock.as_ref().map_or(Ok(()), |mock| mock.delays().map(drop));
+            delays.map_err(|(key, reason)| (format!("mock.{key}"), reason))
+        }
         (other, _) => refuse(
             "provider",
             format!("{other:?} is not a provider; known: {}", crate::registry::NAMES.join(", ")),

@@ -118,7 +118,8 @@ impl NodeConfig {
     /// The cloud's zone, as far as it is declared.
     pub fn cloud_zone(&self) -> &str {
         let of_cci = || self.cci.as_ref().and_then(|cci| cci.available_zone.as_deref());
-        self.zone.as_deref().or_else(of_cci).unwrap_or_default()
+        let of_mock = || self.mock.as_ref().and_then(|mock| mock.available_zone.as_deref());
+        self.zone.as_deref().or_else(of_cci).or_else(of_mock).unwrap_or_default()
     }
 }
 
@@ -155,7 +156,7 @@ impl Default for GcConfig {
 pub struct NodeConfig {
     /// Node name.
     pub name: String,
-    /// Registered name of the provider (`cci`).
+    /// Registered name of the provider (`cci`, `mock`).
     pub provider: String,
     /// Kubelet port of this node; requests do not name the node, so each has its own.
     pub port: u16,
@@ -185,6 +186,8 @@ pub struct NodeConfig {
     pub cordon: bool,
     /// Settings of provider `cci`.
     pub cci: Option<CciConfig>,
+    /// Settings of provider `mock`; all of them have defaults.
+    pub mock: Option<MockConfig>,
 }
 
 /// Node capacity, as Kubernetes quantities.
@@ -199,6 +202,9 @@ pub struct CapacityConfig {
     pub pods: u32,
     /// Ephemeral storage (`20Ti`).
     pub ephemeral_storage: Option<String>,
+    /// Devices by resource name (`nvidia.com/gpu: 8`), where the provider has any.
+    #[serde(default)]
+    pub others: BTreeMap<String, String>,
 }
 
 /// One extra taint.
@@ -254,6 +260,35 @@ pub struct CciNetworkConfig {
     pub cidr: String,
     /// Security group id.
     pub security_group_id: Option<String>,
+}
+
+/// A provider without a cloud.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MockConfig {
+    /// From creation to Running (`500ms`, `2s`); at once if absent.
+    pub start_delay: Option<String>,
+    /// From the request to stop to the end; at once if absent.
+    pub stop_delay: Option<String>,
+    /// Zone that it says it is in.
+    pub available_zone: Option<String>,
+}
+
+impl MockConfig {
+    /// [`Self::start_delay`] and [`Self::stop_delay`].
+    ///
+    /// # Errors
+    /// The key that is no time, and why.
+    pub fn delays(&self) -> Result<[Duration; 2], (&'static str, String)> {
+        let [start, stop] =
+            [("startDelay", &self.start_delay), ("stopDelay", &self.stop_delay)].map(|(key, text)| {
+                let Some(text) = text else { return Ok(Duration::ZERO) };
+                let read =
+                    text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+                read.ok_or_else(|| (key, format!("{text:?} is not a time; write for example 500ms or 2s")))
+            });
+        Ok([start?, stop?])
+    }
 }
 
 fn burst_system() -> String {

@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::time::Duration;
 
 use super::*;
 
@@ -25,6 +26,11 @@ nodes:
   port: 10350
   capacity: { cpu: '1', memory: 1Gi, pods: 10 }
   cci: *cci
+- name: burst-m
+  provider: mock
+  port: 10450
+  capacity: { cpu: 100, memory: 1Ti, pods: 100, others: { nvidia.com/gpu: 4 } }
+  mock: { startDelay: 500ms, stopDelay: 2s, availableZone: m }
 ";
 
 fn read(text: &str, env: &[(&str, &str)]) -> Result<BridgeConfig, ConfigProblem> {
@@ -36,11 +42,15 @@ fn read(text: &str, env: &[(&str, &str)]) -> Result<BridgeConfig, ConfigProblem>
 #[test]
 fn the_contract_is_read() {
     let config = read(GOOD, &[]).unwrap();
-    assert_eq!(config.nodes.len(), 2);
+    assert_eq!(config.nodes.len(), 3);
     assert_eq!(config.nodes[0].capacity.cpu, "200");
     assert_eq!(config.nodes[0].capacity.ephemeral_storage.as_deref(), Some("20Ti"));
     assert_eq!(config.nodes[0].labels.get("example.com/Team").map(String::as_str), Some("Shop"));
     assert_eq!(config.nodes[1].cci.as_ref().unwrap().network.cidr, "192.168.0.0/18");
+    let mock = &config.nodes[2];
+    assert_eq!(mock.capacity.others["nvidia.com/gpu"], "4");
+    assert_eq!(mock.mock.as_ref().unwrap().delays(), Ok([500, 2000].map(Duration::from_millis)));
+    assert_eq!(mock.cloud_zone(), "m");
     assert_eq!(config.http.bind.to_string(), "127.0.0.1:10262");
     assert!(config.impersonate_nodes);
     assert_eq!(config.pods.finished_ttl_seconds, 30);
@@ -66,7 +76,7 @@ fn scalars_can_come_from_the_environment() {
 /// Each bad file is refused with the file, the key and what to do.
 #[test]
 fn bad_files_are_refused_in_words() {
-    let cases: [(&str, &str, &[&str]); 13] = [
+    let cases: [(&str, &str, &[&str]); 20] = [
         ("address: 198", "addres: 198", &["addres", "unknown field"]),
         ("    projectId: p", "    projectID: p", &["projectID"]),
         ("memory: 512Gi, pods", "memory: 4X, pods", &["nodes[0].capacity.memory", "4X", "512Gi"]),
@@ -84,6 +94,17 @@ fn bad_files_are_refused_in_words() {
             &["nodes[1].provider", "gcp", "cci"],
         ),
         ("  cci: *cci", "", &["nodes[1].cci", "missing"]),
+        ("stopDelay: 2s", "stopDelay: soon", &["nodes[2].mock.stopDelay", "soon", "500ms"]),
+        ("stopDelay: 2s", "stopDelay: -2s", &["nodes[2].mock.stopDelay", "-2s"]),
+        ("stopDelay: 2s", "stopTime: 2s", &["stopTime", "unknown field"]),
+        ("gpu: 4", "gpu: 1.5", &["nodes[2].capacity.others.nvidia.com/gpu", "whole"]),
+        ("nvidia.com/gpu: 4", "gpu: 4", &["nodes[2].capacity.others.gpu", "nvidia.com/gpu"]),
+        (
+            "pods: 10 }",
+            "pods: 10, others: { nvidia.com/gpu: 1 } }",
+            &["nodes[1].capacity.others.nvidia.com/gpu", "provider cci has no devices"],
+        ),
+        ("  cci: *cci", "  cci: *cci\n  mock: {}", &["nodes[1].mock", "belongs to provider mock"]),
     ];
     for (from, to, expected) in cases {
         assert!(GOOD.contains(from), "{from}");

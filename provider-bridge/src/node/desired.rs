@@ -135,6 +135,7 @@ fn status(view: NodeView<'_>) -> Map<String, Value> {
     if let Some(storage) = &c.ephemeral_storage {
         capacity.insert("ephemeral-storage".to_owned(), json!(storage));
     }
+    capacity.extend(c.others.iter().map(|(name, count)| (name.clone(), json!(count))));
     let mut status = Map::new();
     status.insert("capacity".to_owned(), Value::Object(capacity.clone()));
     status.insert("allocatable".to_owned(), Value::Object(capacity));

@@ -82,6 +82,15 @@ fn both_taints_status_and_version() {
 }
 
 #[test]
+fn devices_are_capacity() {
+    let mut config = config("");
+    config.capacity.others.insert("nvidia.com/gpu".to_owned(), "4".to_owned());
+    let node = object(&config);
+    assert_eq!(node["status"]["capacity"]["nvidia.com/gpu"], "4");
+    assert_eq!(node["status"]["allocatable"]["nvidia.com/gpu"], "4");
+}
+
+#[test]
 fn a_true_node_needs_no_write() {
     let config = config("");
     assert_eq!(reconcile(&object(&config), &desired(&config, None), NOW, false), Repairs::default());

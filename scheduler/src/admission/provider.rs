@@ -9,10 +9,8 @@ use policies::keys;
 use policies::node::{NodeRow, TaintEffect};
 use policies::pod::PodFacts;
 use policies::selector::selects;
-use policies::support::{self, Unsupported};
+use policies::support::{self, HUAWEI, Unsupported};
 use serde_json::Value;
-
-const HUAWEI: &str = "huawei";
 
 /// Whether CCI's rules bind the pod: every virtual node that it could go to is CCI's, and there is one. `provider` is the
 /// one that its policy's own key names.
@@ -28,7 +26,7 @@ pub(super) fn unsupported(
     pod: &PodFacts,
     object: &Value,
 ) -> Vec<Unsupported> {
-    if only_cci(snapshot, provider, pod) { support::check(object) } else { Vec::new() }
+    if only_cci(snapshot, provider, pod) { support::check(HUAWEI, object) } else { Vec::new() }
 }
 
 fn could_go(node: &NodeRow, provider: Option<&str>, pod: &PodFacts) -> bool {

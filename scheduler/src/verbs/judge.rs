@@ -2,31 +2,32 @@
 
 use std::cell::OnceCell;
 
-use policies::decide::provider::{self, HUAWEI};
+use policies::decide::provider;
 use policies::node::NodeRow;
 use policies::pod::PodFacts;
 use policies::reasons::Reason;
+use policies::support::{HUAWEI, MOCK};
 
-/// The provider's view of one pod.
+/// Providers of which something is known.
+const KNOWN: [&str; 2] = [HUAWEI, MOCK];
+
+/// The providers' view of one pod.
 pub(super) struct Judge<'a> {
     text: &'a str,
     facts: &'a PodFacts,
-    cci: OnceCell<Option<Reason>>,
+    answers: [OnceCell<Option<Reason>>; KNOWN.len()],
 }
 
 impl<'a> Judge<'a> {
     /// A judge of a pod's text.
     pub(super) const fn new(text: &'a str, facts: &'a PodFacts) -> Self {
-        Self { text, facts, cci: OnceCell::new() }
+        Self { text, facts, answers: [const { OnceCell::new() }; KNOWN.len()] }
     }
 
     /// Why the node's provider cannot run the pod; none if it can, or if there is no table for the provider.
     pub(super) fn objection(&self, node: &NodeRow) -> Option<Reason> {
-        match node.provider.as_deref() {
-            provider @ Some(HUAWEI) => {
-                *self.cci.get_or_init(|| provider::objection(provider, self.text, self.facts))
-            }
-            _ => None,
-        }
+        let provider = node.provider.as_deref()?;
+        let at = KNOWN.iter().position(|known| *known == provider)?;
+        *self.answers.get(at)?.get_or_init(|| provider::objection(Some(provider), self.text, self.facts))
     }
 }

@@ -118,11 +118,9 @@ pub(super) struct Forged {
 
 /// Translates a pod.
 pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> Result<Forged, Problem> {
-    let unsupported = support::check(pod);
+    let unsupported = support::check(support::HUAWEI, pod);
     if !unsupported.is_empty() {
-        let sentences =
-            unsupported.iter().map(|u| format!("{}: {}", u.field, u.sentence)).collect::<Vec<_>>();
-        return Err(Problem::Invalid(sentences.join("; ")));
+        return Err(Problem::Invalid(support::sentences(&unsupported)));
     }
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     let shape = size::shape(pod)?;
