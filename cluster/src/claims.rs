@@ -40,6 +40,7 @@ pub fn claim(pod: &GovernedPod, spec: &BurstPolicySpec, snapshot: &Snapshot, pre
         deleting: pod.deleting,
         finished: pod.phase.finished(),
         labels: pod.labels.clone(),
+        unsupported_by: pod.unsupported_by().map(str::to_owned).collect(),
     }
 }
 
@@ -128,6 +129,8 @@ mod tests {
         assert_eq!(claim.gang, Some(GangMember { group: "j".to_owned(), size: 4 }));
         let sized = of(&json!({"metadata": {"annotations": {"burst.io/gang-size": "2"}}}));
         assert_eq!(sized.gang.map(|gang| gang.size), Some(2));
+        let narrow = of(&json!({"metadata": {"annotations": {"burst.io/unsupported-by": "huawei,ucloud"}}}));
+        assert_eq!(narrow.unsupported_by, ["huawei", "ucloud"]);
         assert_eq!(of(&json!({"metadata": {"labels": {"job": null}}})).gang, None);
         assert!(of(&json!({"status": {"nominatedNodeName": "n"}})).preemption_tried);
         let unschedulable = |message: &str| {

@@ -28,7 +28,8 @@ use crate::slim::PodPhase;
 use crate::slim::wire::{decode, identity, identity_of, or_default, text};
 
 /// Annotations that the leader reads.
-const ANNOTATIONS: [&str; 4] = [keys::BURST_POLICY, keys::RESOLVED_POLICY, keys::GRANT, keys::GANG_SIZE];
+const ANNOTATIONS: [&str; 5] =
+    [keys::BURST_POLICY, keys::RESOLVED_POLICY, keys::GRANT, keys::GANG_SIZE, keys::UNSUPPORTED_BY];
 
 /// A governed pod.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +112,12 @@ impl GovernedPod {
     /// The tier that was granted to it.
     pub fn grant(&self) -> Option<&str> {
         self.annotations.get(keys::GRANT).map(String::as_str)
+    }
+
+    /// The providers that cannot run it, as admission found them.
+    pub fn unsupported_by(&self) -> impl Iterator<Item = &str> {
+        let names = self.annotations.get(keys::UNSUPPORTED_BY).map(String::as_str).unwrap_or_default();
+        names.split(',').filter(|name| !name.is_empty())
     }
 
     /// Whether our gate holds it.

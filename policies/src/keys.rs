@@ -65,6 +65,10 @@ pub const GATE: &str = "burst.io/grant";
 /// takes back what is marked so when a policy object governs the pod.
 pub const OPENED_IN_PROCESS: &str = "burst.io/opened-in-process";
 
+/// Pod annotation written at admission: the providers (values of [`TAINT_PROVIDER`], with commas between) that cannot run
+/// the pod, where another one can. They are not tolerated and not granted.
+pub const UNSUPPORTED_BY: &str = "burst.io/unsupported-by";
+
 /// Pod annotation: what `rewriteTopology` replaced, as JSON.
 pub const ORIGINAL_TOPOLOGY: &str = "burst.io/original-topology";
 

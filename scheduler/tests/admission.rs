@@ -450,6 +450,49 @@ async fn rules_are_those_of_the_nodes_that_the_pod_could_go_to() {
     }
 }
 
+/// A pod that one of two providers can run is opened to that one, whether or not a policy governs it; who would open it
+/// wider is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_is_open_to_the_providers_that_can_run_it() {
+    let api = cluster();
+    let mut other = api.get("v1", "nodes", "", "burst-cci-0").expect("a node");
+    other["metadata"] = json!({"name": "burst-mock-0", "labels": {"type": "virtual-kubelet"}});
+    other["spec"]["taints"][0]["value"] = json!("mock");
+    api.put(other);
+    let server = server(&api).await;
+    for policy in ["auto", "localPrefer", "enforce"] {
+        let mut pod = bare(json!({"burst-to-cci": policy}));
+        pod["spec"]["containers"][0]["resources"]["limits"] = json!({"nvidia.com/gpu": "1"});
+        let wide =
+            json!({"key": "virtual-kubelet.io/provider", "operator": "Exists", "effect": "NoSchedule"});
+        let mut in_process = pod.clone();
+        in_process["spec"]["tolerations"] = json!([wide]);
+        in_process["metadata"]["annotations"] = json!({"burst.io/opened-in-process": "true"});
+        for pod in [pod, in_process] {
+            let pod = admitted(&server.app, "shop", &pod).await;
+            let all = pod["spec"]["tolerations"].as_array().expect("tolerations");
+            let values: Vec<_> = all
+                .iter()
+                .filter(|t| t["key"] == "virtual-kubelet.io/provider")
+                .map(|t| &t["value"])
+                .collect();
+            assert_eq!(values, ["mock"], "{policy}: {pod}");
+            assert_eq!(pod["metadata"]["annotations"]["burst.io/unsupported-by"], "huawei", "{pod}");
+            assert_eq!(admitted(&server.app, "shop", &pod).await["spec"], pod["spec"], "twice is once");
+        }
+        // What both can run is open to both.
+        let pod = admitted(&server.app, "shop", &bare(json!({"burst-to-cci": policy}))).await;
+        let opened = pod["spec"]["tolerations"].as_array().expect("tolerations");
+        assert!(opened.contains(&wide), "{pod}");
+        assert!(pod["metadata"]["annotations"]["burst.io/unsupported-by"].is_null(), "{pod}");
+    }
+    // What neither can run is refused.
+    let mut pod = bare(json!({"burst-to-cci": "enforce"}));
+    pod["spec"]["volumes"] = json!([{"name": "v", "hostPath": {"path": "/var"}}]);
+    assert!(refused(&server.app, "shop", &pod).await.contains("spec.volumes[0].hostPath"));
+    server.end().await;
+}
+
 /// An update of `pods/resize`, as the API server asks about it.
 fn resizing(pod: &Value) -> Vec<u8> {
     let mut review: Value = serde_json::from_slice(&review("shop", pod, false)).expect("JSON");

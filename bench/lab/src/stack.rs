@@ -66,6 +66,8 @@ pub struct StackOptions {
     pub runtime: CloudRuntime,
     /// How many virtual nodes, called `burst-cci-0`, `burst-cci-1`, …; their kubelet ports count up from 10250.
     pub virtual_nodes: usize,
+    /// How many virtual nodes of the provider `mock`, called `burst-mock-0`, …, each with eight GPUs.
+    pub mock_nodes: usize,
     /// Further arguments of the simulator.
     pub cloud_arguments: Vec<String>,
     /// Whether pods that need a call are marked for the extender.
@@ -81,6 +83,7 @@ impl Default for StackOptions {
         Self {
             runtime: CloudRuntime::Script,
             virtual_nodes: 1,
+            mock_nodes: 0,
             cloud_arguments: Vec::new(),
             marker: true,
             prices: None,
@@ -146,6 +149,24 @@ impl Stack {
         Ok(())
     }
 
+    /// Starts the bridge anew with so many virtual nodes of the provider `mock`, and waits until every virtual node is
+    /// Ready. What a decommissioned one leaves in the API server is deleted.
+    ///
+    /// # Errors
+    /// When the bridge does not end or does not come up.
+    pub async fn set_mock_nodes(&mut self, lab: &Lab, count: usize) -> Result<()> {
+        let before = std::mem::replace(&mut self.options.mock_nodes, count);
+        self.bridge.stop(Duration::from_secs(20)).await?;
+        for i in count..before {
+            for kind in ["node", "virtualnodereport"] {
+                lab.kubectl(&["delete", kind, &format!("burst-mock-{i}"), "--ignore-not-found"]).await?;
+            }
+        }
+        allow_mock_nodes(lab, count).await?;
+        self.restart_bridge(lab).await?;
+        self.wait_ready(lab).await
+    }
+
     /// Starts burst-scheduler again after it was killed or stopped, and waits until it is ready.
     ///
     /// # Errors
@@ -195,7 +216,7 @@ impl Stack {
     }
 
     async fn wait_ready(&mut self, lab: &Lab) -> Result<()> {
-        let wanted = self.options.virtual_nodes;
+        let wanted = self.options.virtual_nodes + self.options.mock_nodes;
         for _ in 0..600 {
             self.bridge.check_running()?;
             self.cloud.check_running()?;
@@ -239,6 +260,17 @@ async fn manifests(lab: &Lab, verb: &[&str], files: &[&str]) -> Result<()> {
         lab.kubectl(&[verb, &["-f", path]].concat()).await?;
     }
     Ok(())
+}
+
+/// The rights of the bridge name its virtual nodes, as every operator has to write them: the last of the shipped names
+/// become those of the mocks.
+async fn allow_mock_nodes(lab: &Lab, count: usize) -> Result<()> {
+    let path = repository_root()?.join("deploy/manifests/rbac.yaml");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let named = (0..count).fold(text, |text, i| {
+        text.replace(&format!("burst-cci-{}", 3_usize.saturating_sub(i)), &format!("burst-mock-{i}"))
+    });
+    lab.kubectl_stdin(&["apply", "--server-side", "-f", "-"], &named).await.map(drop)
 }
 
 /// The webhook manifests name Services; in the lab the scheduler is a process, so the client configuration becomes an URL.
@@ -325,7 +357,8 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let kubeconfig = lab.service_account_kubeconfig("burst-system", "burst-bridge").await?;
     let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
     let secrets = credentials(lab);
-    let nodes: Vec<Value> = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i)).collect();
+    let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
+    let nodes: Vec<Value> = cci.chain((0..options.mock_nodes).map(mock_node)).collect();
     let config = lab.dir().join("burst-bridge.yaml");
     write_yaml(
         &config,
@@ -375,6 +408,16 @@ fn virtual_node(lab: &Lab, secrets: &std::path::Path, index: usize) -> Value {
                 "cidr": BRIDGE_SUBNET, "securityGroupId": "lab-security-group",
             },
         },
+    })
+}
+
+fn mock_node(index: usize) -> Value {
+    json!({
+        "name": format!("burst-mock-{index}"),
+        "provider": "mock",
+        "port": 10350 + index,
+        "capacity": {"cpu": "4000", "memory": "16Ti", "pods": "5000", "others": {"nvidia.com/gpu": "8"}},
+        "mock": {"startDelay": "500ms", "stopDelay": "500ms", "availableZone": "mock-a"},
     })
 }
 

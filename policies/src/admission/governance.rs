@@ -4,6 +4,8 @@
 //! pending pod that autoscalers see. A gate is added only where the toleration is not enough: where the node affinity has
 //! to be written before the pod is scheduled, or where the pod tolerates the provider taint by itself.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{patch::Draft, tolerations};
@@ -113,6 +115,18 @@ pub(super) fn record(draft: &mut Draft, governance: Option<&Governance>, held_ba
         draft.set(&label, Value::from(GOVERNED));
     } else {
         draft.remove(&label);
+    }
+}
+
+/// Names the providers that cannot run the pod, for the leader. What is not true is taken off.
+pub(super) fn record_unable(draft: &mut Draft, unable: Option<&BTreeSet<String>>) {
+    let annotation = ["metadata", "annotations", keys::UNSUPPORTED_BY];
+    match unable.filter(|unable| !unable.is_empty()) {
+        Some(unable) => {
+            let names: Vec<&str> = unable.iter().map(String::as_str).collect();
+            draft.set(&annotation, Value::from(names.join(",")));
+        }
+        None => draft.remove(&annotation),
     }
 }
 

@@ -39,6 +39,17 @@ pub struct Settings {
     pub default_request: Option<DefaultRequest>,
     /// Label keys that at least one virtual node carries; none if no virtual node is known.
     pub virtual_labels: Option<BTreeSet<String>>,
+    /// The providers of the virtual nodes that the pod could go to, where they do not judge it alike.
+    pub providers: Providers,
+}
+
+/// Values of the provider taint, apart by whether the provider can run the pod; both empty where all can or none can.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Providers {
+    /// These can.
+    pub able: BTreeSet<String>,
+    /// These cannot.
+    pub unable: BTreeSet<String>,
 }
 
 impl Settings {

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Admission, DAEMON_REMEDY, Governance, Refusal, Settings, affinity, governance, patch::Draft,
+    Admission, DAEMON_REMEDY, Governance, Providers, Refusal, Settings, affinity, governance, patch::Draft,
     refusal::sentences, tolerations, topology,
 };
 use crate::{
@@ -49,7 +49,8 @@ pub fn admit_pod(
     let governance = governance.filter(|_| may_burst);
     let held_back = governance.is_some_and(|g| g.holds_back);
     if facts.node_name.is_none() {
-        write_scheduling(&mut draft, facts, resolved, governance, unsupported, &mut warnings);
+        let providers = &settings.providers;
+        write_scheduling(&mut draft, facts, resolved, (governance, providers), unsupported, &mut warnings);
         if governance.is_some_and(|g| g.rewrites_topology) {
             topology::rewrite(&mut draft, settings);
         }
@@ -71,6 +72,7 @@ pub fn admit_pod(
         mark(&mut draft);
     }
     governance::record(&mut draft, governance, held_back);
+    governance::record_unable(&mut draft, may_burst.then_some(&settings.providers.unable));
     annotate(&mut draft, facts, resolved);
     let warnings = warnings.into_iter().map(|w| format!("{object}: {w}")).collect();
     Ok(Admission { patch: draft.into_ops(), warnings })
@@ -137,7 +139,7 @@ fn write_scheduling(
     draft: &mut Draft,
     facts: &PodFacts,
     resolved: &Resolved,
-    governance: Option<&Governance>,
+    way: Way<'_>,
     unsupported: &[Unsupported],
     warnings: &mut Vec<String>,
 ) {
@@ -149,8 +151,8 @@ fn write_scheduling(
     match resolved.policy {
         _ if withheld => keep_off(draft, facts),
         Policy::Off => keep_off(draft, facts),
-        Policy::Auto => open(draft, facts, resolved, governance),
-        Policy::LocalPrefer => open_provider(draft, facts, resolved, governance),
+        Policy::Auto => open(draft, facts, resolved, way),
+        Policy::LocalPrefer => open_provider(draft, facts, resolved, way),
         Policy::Enforce => {
             if let Some(provider) =
                 resolved.provider.filter(|provider| tolerations::wider_than(facts, provider))
@@ -159,21 +161,25 @@ fn write_scheduling(
                     "its own tolerations decide which virtual nodes it may use, not only those of {provider}"
                 ));
             }
-            open(draft, facts, resolved, governance);
+            open(draft, facts, resolved, way);
             affinity::confine(draft, &[], facts);
         }
     }
 }
 
-fn open(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, governance: Option<&Governance>) {
-    open_provider(draft, facts, resolved, governance);
+/// What decides how virtual nodes are opened: who governs the pod, and which providers can run it.
+type Way<'w> = (Option<&'w Governance>, &'w Providers);
+
+fn open(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, way: Way<'_>) {
+    open_provider(draft, facts, resolved, way);
     tolerations::accept_preference(draft, facts);
 }
 
 /// Opens virtual nodes to the pod now, or leaves that to the leader.
-fn open_provider(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, governance: Option<&Governance>) {
+fn open_provider(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, (governance, providers): Way<'_>) {
     match governance.filter(|g| g.holds_back) {
         Some(governance) => governance::hold_back(draft, facts, governance.gates),
+        None if !providers.unable.is_empty() => tolerations::open_some(draft, facts, &providers.able),
         None => tolerations::open_provider(draft, facts, resolved.provider),
     }
 }

@@ -3,6 +3,8 @@
 //! A toleration of the user that names the same taint stays as narrow as it is: who tolerates one provider only has
 //! chosen that provider.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::patch::Draft;
@@ -26,6 +28,17 @@ pub(super) fn open_provider(draft: &mut Draft, pod: &PodFacts, provider: Option<
         }),
     };
     draft.push(&["spec", "tolerations"], toleration);
+}
+
+/// Lets the pod past the taints of these providers only: others cannot run it.
+pub(super) fn open_some(draft: &mut Draft, pod: &PodFacts, able: &BTreeSet<String>) {
+    let own = take_back(draft, pod);
+    if covers(&own, keys::TAINT_PROVIDER, TaintEffect::NoSchedule) {
+        return;
+    }
+    for value in able {
+        open_provider(draft, &own, Some(value));
+    }
 }
 
 /// Takes back the provider toleration that the in-process admission policy wrote on a pod which turns out to be governed:

@@ -52,6 +52,8 @@ pub struct Claim {
     pub finished: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Providers (values of the provider taint) that cannot run it.
+    pub unsupported_by: Vec<String>,
 }
 
 impl Claim {

@@ -12,6 +12,7 @@ use policies::policy::Policy;
 use policies::resolve::labels::{self, Scope};
 use policies::resolve::{Owner, Resolved, Voices, resolve_with};
 
+use super::provider::Opinion;
 use super::review::{Request, Verdict};
 use super::{Around, LookupError, provider};
 
@@ -120,22 +121,23 @@ fn judge(
     around: &Around<'_>,
 ) -> Verdict {
     let snapshot = around.snapshot;
+    let opinion = match resolved.policy {
+        Policy::Off => Opinion::default(),
+        _ => provider::opinion(snapshot, resolved.provider, facts, &request.object),
+    };
     let wishes = Settings {
         marker: around.settings.marker && !around.settings.toleration_driver,
-        cpu_required: provider::only_cci(snapshot, resolved.provider, facts),
+        cpu_required: opinion.cpu_required,
         default_request: None,
         virtual_labels: virtual_labels(snapshot),
-    };
-    let unsupported = match resolved.policy {
-        Policy::Off => Vec::new(),
-        _ => provider::unsupported(snapshot, resolved.provider, facts, &request.object),
+        providers: opinion.providers,
     };
     let governance = object.map(Governance::of);
     let governance = match around.settings.toleration_driver {
         true => Governance::by_driver(governance, resolved.policy),
         false => governance,
     };
-    match admit_pod(&request.object, facts, resolved, governance.as_ref(), &unsupported, &wishes) {
+    match admit_pod(&request.object, facts, resolved, governance.as_ref(), &opinion.unsupported, &wishes) {
         Ok(admission) => Verdict::Allowed(admission),
         Err(refusal) => Verdict::Denied(refusal.to_string()),
     }

@@ -1,10 +1,13 @@
 //! What the providers of the virtual nodes that a pod could go to cannot run.
 //!
-//! There is a support matrix for CCI. A virtual node of another provider may be able to run anything, so as soon as the
-//! pod could go to one, nothing is refused for CCI's sake; and where no virtual node is known nothing is refused either.
-//! Filter and the bridge still check node by node.
+//! A pod is kept from a provider that cannot run it, and open to the others; only what none of them can run is
+//! unsupported. A provider of which burst has no table may be able to run anything; where no virtual node is known nothing
+//! is refused. Filter and the bridge still check node by node.
+
+use std::collections::BTreeSet;
 
 use cluster::Snapshot;
+use policies::admission::Providers;
 use policies::keys;
 use policies::node::{NodeRow, TaintEffect};
 use policies::pod::PodFacts;
@@ -12,21 +15,44 @@ use policies::selector::selects;
 use policies::support::{self, HUAWEI, Unsupported};
 use serde_json::Value;
 
-/// Whether CCI's rules bind the pod: every virtual node that it could go to is CCI's, and there is one. `provider` is the
-/// one that its policy's own key names.
-pub(super) fn only_cci(snapshot: &Snapshot, provider: Option<&str>, pod: &PodFacts) -> bool {
-    let mut open = snapshot.virtual_nodes().filter(|node| could_go(node, provider, pod)).peekable();
-    open.peek().is_some() && open.all(|node| node.provider.as_deref() == Some(HUAWEI))
+/// What the providers say of a pod, or of a pod template.
+#[derive(Debug, Default)]
+pub(super) struct Opinion {
+    /// What none of them can run, in the words of the first; empty if one of them can run it all.
+    pub(super) unsupported: Vec<Unsupported>,
+    /// Who can and who cannot, where they differ.
+    pub(super) providers: Providers,
+    /// Only CCI's nodes are left, and CCI bills by CPU.
+    pub(super) cpu_required: bool,
 }
 
-/// What of a pod, or of a pod template, none of the providers that it could go to can run.
-pub(super) fn unsupported(
+/// Asks the provider of every virtual node that the pod could go to. `provider` is the one that its policy's own key
+/// names.
+pub(super) fn opinion(
     snapshot: &Snapshot,
     provider: Option<&str>,
     pod: &PodFacts,
     object: &Value,
-) -> Vec<Unsupported> {
-    if only_cci(snapshot, provider, pod) { support::check(HUAWEI, object) } else { Vec::new() }
+) -> Opinion {
+    let open = snapshot.virtual_nodes().filter(|node| could_go(node, provider, pod));
+    let names: BTreeSet<&str> = open.map(|node| node.provider.as_deref().unwrap_or_default()).collect();
+    let found: Vec<_> = names.iter().map(|name| (*name, support::check(name, object))).collect();
+    let only_cci = names.len() == 1 && names.contains(HUAWEI);
+    // Alone, CCI may still get a size by default.
+    let unbillable = |name: &str| name == HUAWEI && !only_cci && !pod.asks_cpu;
+    let cannot = |(name, found): &&(&str, Vec<Unsupported>)| !found.is_empty() || unbillable(name);
+    let unable: BTreeSet<String> = found.iter().filter(cannot).map(|(name, _)| (*name).to_owned()).collect();
+    if unable.len() < names.len() {
+        let able = names.iter().map(|name| (*name).to_owned()).filter(|name| !unable.contains(name));
+        let able = if unable.is_empty() { BTreeSet::new() } else { able.collect() };
+        return Opinion {
+            providers: Providers { able, unable },
+            cpu_required: only_cci,
+            ..Opinion::default()
+        };
+    }
+    let unsupported = found.into_iter().map(|(_, found)| found).find(|found| !found.is_empty());
+    Opinion { unsupported: unsupported.unwrap_or_default(), cpu_required: only_cci, ..Opinion::default() }
 }
 
 fn could_go(node: &NodeRow, provider: Option<&str>, pod: &PodFacts) -> bool {

@@ -23,7 +23,9 @@ pub async fn workload(request: &Request, around: &Around<'_>) -> Verdict {
     let template = template(&request.object);
     let pod = template.and_then(|t| PodFacts::from_value(t).ok());
     let unsupported = match (&pod, template, &around.fresh) {
-        (Some(pod), Some(template), Ok(())) => provider::unsupported(around.snapshot, None, pod, template),
+        (Some(pod), Some(template), Ok(())) => {
+            provider::opinion(around.snapshot, None, pod, template).unsupported
+        }
         _ => Vec::new(),
     };
     let old = Some(&request.old_object).filter(|old| !old.is_null());

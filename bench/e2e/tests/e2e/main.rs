@@ -18,6 +18,7 @@ mod outage;
 mod placement;
 mod policies;
 mod proof;
+mod providers;
 mod refusal;
 mod resizes;
 mod scale_in;
@@ -82,6 +83,8 @@ const CASES: &[(&str, Case)] = cases![
     proof::weights_are_those_of_the_genuine_scheduler,
     proof::refused_files_are_those_that_do_not_start,
     proof::adversarial_pods_stay_local,
+    providers::tiers_over_two_providers,
+    providers::gpu_tiers,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::Providers, *};
 
 fn any_toleration() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec!["", "virtual-kubelet.io/provider", "burst.io/virtual-node", "mine"]);
@@ -79,6 +79,9 @@ prop_compose! {
                 cpu_required,
                 default_request: default_request.then(|| DefaultRequest { cpu: "1".into(), memory: "1Gi".into() }),
                 virtual_labels: virtual_labels.map(|key| [key.to_owned()].into()),
+                providers: if marker == cpu_required { Providers::default() } else {
+                    Providers { able: ["mock".to_owned()].into(), unable: ["huawei".to_owned()].into() }
+                },
             },
         };
         (world, pod)

@@ -93,6 +93,9 @@ impl Round<'_> {
         if row.ceiling.unreadable {
             return refuse(Hold::BadPolicy);
         }
+        if bound.is_none() && !row.nodes.is_empty() && self.able(claim, row).next().is_none() {
+            return Err(None);
+        }
         if !row.ceiling.fits(self.used.tiers.get(at).copied().unwrap_or_default(), requests) {
             return refuse(Hold::TierLimit);
         }
@@ -126,15 +129,12 @@ impl Round<'_> {
 
     /// The nodes of a tier that a new pod may go to.
     fn places(&self, claim: &Claim, at: usize, row: &Row) -> Result<Choice, Option<Refusal>> {
-        let ready: Vec<&VirtualNode> = row
-            .nodes
-            .iter()
-            .filter_map(|n| self.world.virtual_nodes.get(*n))
-            .filter(|n| n.ready && (self.purse.is_none() || self.quote_node(claim, n).is_some()))
-            .collect();
+        let able: Vec<&VirtualNode> = self.able(claim, row).collect();
+        let priced = |n: &&VirtualNode| self.purse.is_none() || self.quote_node(claim, n).is_some();
+        let ready: Vec<&VirtualNode> = able.iter().copied().filter(|n| n.ready).filter(priced).collect();
         let (nodes, probe) = self.in_stock(claim, row, &ready).map_err(|until| match until {
             Some(until) => Some((Hold::SoldOut, Some(until))),
-            None if row.nodes.iter().any(|n| self.world.virtual_nodes.get(*n).is_some_and(|n| n.ready)) => {
+            None if able.iter().any(|n| n.ready) => {
                 Some(if ready.is_empty() { (Hold::NoPrice, None) } else { (Hold::SoldOut, None) })
             }
             None => Some((Hold::NoVirtualNode, None)),
@@ -147,6 +147,12 @@ impl Round<'_> {
         providers.dedup();
         let nodes = if exact { nodes.iter().map(|n| n.name.clone()).collect() } else { Vec::new() };
         Ok(Choice { tier: at, nodes, providers, quote: Quote::default(), probe })
+    }
+
+    /// The nodes of a tier whose provider can run the pod.
+    fn able<'s>(&'s self, claim: &'s Claim, row: &'s Row) -> impl Iterator<Item = &'s VirtualNode> {
+        let nodes = row.nodes.iter().filter_map(|n| self.world.virtual_nodes.get(*n));
+        nodes.filter(|n| !claim.unsupported_by.contains(&n.provider))
     }
 
     /// Of the nodes of a tier those with stock: of the first zone that has any, where zones are in order. A place whose

@@ -329,3 +329,30 @@ fn a_grant_follows_the_pods_size() {
     let plan = scene.plan(&spec, &plan.ledger, &claims);
     assert_eq!((plan.ledger.grants["a"].requests.cpu_milli, holds(&plan).as_str()), (2000, "c:CloudLimit"));
 }
+
+/// Guards pods that only one of several providers can run: the tier of another is not for them, nor is its ceiling.
+#[test]
+fn a_provider_that_cannot_run_a_pod_is_passed_over() {
+    let spec = spec(
+        "tiers: [{name: first, side: Cloud, provider: huawei, max: {pods: 1}}, \
+         {name: second, side: Cloud, provider: mock, max: {gpu: 1}}]",
+    );
+    let scene = Scene::with(&["v1 huawei", "v2 mock"]);
+    let gpu = |uid: &str| Claim {
+        requests: Resources { gpu: 1, ..size(1000, 2) },
+        unsupported_by: vec!["huawei".to_owned()],
+        ..pod(uid)
+    };
+    let plan = scene.plan(&spec, &Ledger::default(), &[gpu("a"), gpu("b"), pod("c")]);
+    assert_eq!(grants(&plan.ledger), "a:second c:first");
+    assert_eq!(holds(&plan), "b:TierLimit");
+    assert_eq!(plan.ledger.grants["a"].providers, ["mock"]);
+    let nowhere = Claim { unsupported_by: vec!["huawei".to_owned(), "mock".to_owned()], ..pod("d") };
+    assert_eq!(holds(&scene.plan(&spec, &Ledger::default(), &[nowhere])), "d:NoVirtualNode");
+    // Without tiers, too, the grant names who can.
+    let any = self::spec("max: {cloud: {pods: 5}}");
+    let plan = scene.plan(&any, &Ledger::default(), &[gpu("a"), pod("c")]);
+    assert_eq!(plan.ledger.grants["a"].providers, ["mock"]);
+    assert_eq!(plan.ledger.grants["a"].nodes, ["v2"]);
+    assert!(plan.ledger.grants["c"].providers.is_empty());
+}
