@@ -95,7 +95,9 @@ impl AnotherScheduler {
     pub async fn start(&self, lab: &Lab, port: u16) -> Result<Process> {
         let mut process = self.spawn(lab, port)?;
         let ready = eventually_within(Duration::from_secs(60), "the scheduler is ready", || async {
-            scheduler_get(lab, port, "/readyz").await.map(drop)
+            scheduler_get(lab, port, "/readyz").await?;
+            // Anybody may ask for the former; this one is refused until the scheduler has read who its clients are.
+            scheduler_get(lab, port, "/configz").await.map(drop)
         })
         .await;
         process.check_running()?;
