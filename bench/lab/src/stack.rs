@@ -76,6 +76,8 @@ pub struct StackOptions {
     pub prices: Option<Value>,
     /// How decisions reach the scheduler.
     pub driver: Driver,
+    /// Whether burst-scheduler takes part in the election of the leader that grants.
+    pub leader: bool,
 }
 
 impl Default for StackOptions {
@@ -88,6 +90,7 @@ impl Default for StackOptions {
             marker: true,
             prices: None,
             driver: Driver::default(),
+            leader: true,
         }
     }
 }
@@ -233,19 +236,24 @@ impl Stack {
     }
 }
 
-/// burst-scheduler alone, with its manifests and webhooks, for a cluster without a bridge; kept as long as it is held.
+/// What burst-scheduler needs in a cluster without a bridge: its manifests and webhooks. It does not run yet, so that pods
+/// are refused where the webhook has to be asked.
+///
+/// # Errors
+/// When the API server refuses them.
+pub async fn prepare_deciding_side(lab: &Lab) -> Result<()> {
+    let manifests =
+        ["crds.yaml", "namespace.yaml", "rbac.yaml", "admission-policies.yaml", "admission-marker.yaml"];
+    apply_manifests(lab, &manifests).await?;
+    apply_webhooks(lab).await
+}
+
+/// burst-scheduler alone, ready to answer; it runs as long as it is held.
 ///
 /// # Errors
 /// When it does not come up; the text ends with the end of its log.
-pub async fn start_deciding_side(lab: &Lab) -> Result<Process> {
-    apply_manifests(
-        lab,
-        &["namespace.yaml", "rbac.yaml", "admission-policies.yaml", "admission-marker.yaml"],
-    )
-    .await?;
-    let scheduler = start_scheduler(lab, &StackOptions::default()).await?;
-    apply_webhooks(lab).await?;
-    Ok(scheduler)
+pub async fn start_deciding_side(lab: &Lab, options: &StackOptions) -> Result<Process> {
+    start_scheduler(lab, options).await
 }
 
 async fn apply_manifests(lab: &Lab, files: &[&str]) -> Result<()> {
@@ -330,7 +338,7 @@ async fn start_scheduler(lab: &Lab, options: &StackOptions) -> Result<Process> {
         "marker": options.marker,
         "driver": options.driver.word(),
         // Moves home are waited for.
-        "leader": {"roomSeconds": 6},
+        "leader": {"roomSeconds": 6, "enabled": options.leader},
     });
     if let Some(prices) = &options.prices {
         let book = lab.dir().join("prices.yaml");

@@ -35,14 +35,30 @@ pub(crate) fn extender_args(names: Names, count: usize, virtual_node: &str) -> V
     json!({"Pod": pod(), "Nodes": null, "NodeNames": all}).to_string().into_bytes()
 }
 
+/// A pod as kube-scheduler sends it: admitted with policy auto and marked.
 fn pod() -> Value {
+    let mut pod = bare_pod();
+    pod["metadata"]["annotations"] =
+        json!({"burst.io/resolved-policy": "auto", "burst.io/policy-source": "pod label burst-to-cci"});
+    pod["spec"]["tolerations"] = json!([
+        {"key": "virtual-kubelet.io/provider", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "burst.io/virtual-node", "operator": "Exists", "effect": "PreferNoSchedule"},
+    ]);
+    for side in ["requests", "limits"] {
+        pod["spec"]["containers"][0]["resources"][side]["burst.io/managed"] = json!("1");
+    }
+    pod
+}
+
+/// The same pod on its way into the API server.
+pub(crate) fn bare_pod() -> Value {
     let container = |i: usize| {
         json!({
             "name": format!("c{i}"), "image": "registry.example/shop/web:1.42.0",
             "env": (0..12).map(|v| json!({"name": format!("SETTING_{v}"), "value": "some ordinary value"})).collect::<Vec<_>>(),
             "resources": {
-                "requests": {"cpu": "250m", "memory": "512Mi", "burst.io/managed": if i == 0 { "1" } else { "0" }},
-                "limits": {"cpu": "500m", "memory": "512Mi", "burst.io/managed": if i == 0 { "1" } else { "0" }},
+                "requests": {"cpu": "250m", "memory": "512Mi"},
+                "limits": {"cpu": "500m", "memory": "512Mi"},
             },
             "volumeMounts": [{"name": "kube-api-access", "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent",
@@ -54,7 +70,6 @@ fn pod() -> Value {
             "uid": "0b7c1f0e-64a5-4b7e-9df3-5c3a7a7e8f10", "resourceVersion": "123456",
             "creationTimestamp": "2026-01-02T03:04:05Z",
             "labels": {"app": "web", "pod-template-hash": "6d4cf56db6", "burst-to-cci": "auto"},
-            "annotations": {"burst.io/resolved-policy": "auto", "burst.io/policy-source": "pod label burst-to-cci"},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-6d4cf56db6",
                 "uid": "1c7c1f0e-64a5-4b7e-9df3-5c3a7a7e8f11", "controller": true, "blockOwnerDeletion": true}],
         },
@@ -62,10 +77,6 @@ fn pod() -> Value {
             "containers": [container(0), container(1)],
             "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
             "serviceAccountName": "default", "schedulerName": "default-scheduler", "priority": 0, "enableServiceLinks": true,
-            "tolerations": [
-                {"key": "virtual-kubelet.io/provider", "operator": "Exists", "effect": "NoSchedule"},
-                {"key": "burst.io/virtual-node", "operator": "Exists", "effect": "PreferNoSchedule"},
-            ],
         },
         "status": {"phase": "Pending", "qosClass": "Burstable"},
     })

@@ -91,12 +91,12 @@ async fn churn(lab: &Lab, node: &str) -> Result<Churn> {
     let watcher = tokio::spawn(times(pods.clone(), Seen::Running, PODS, LIMIT));
     let begin = Instant::now();
     let created = create(&pods, node).await?;
-    let running = watcher.await??;
+    let running = watcher.await??.at;
     let running_time = running.values().max().context("no pod")?.duration_since(begin);
     let gone_watch = tokio::spawn(times(pods.clone(), Seen::Gone, PODS, LIMIT));
     let begin = Instant::now();
     delete(&pods).await?;
-    let gone = gone_watch.await??;
+    let gone = gone_watch.await??.at;
     let gone_time = gone.values().max().context("no pod")?.duration_since(begin);
     let create_to_running_s = running
         .iter()

@@ -18,14 +18,18 @@ const CLIENTS: usize = 50;
 /// The one virtual node.
 pub(crate) const VIRTUAL: &str = "burst-cci-0";
 
-/// Makes `count` real nodes of 16 cores with 47-byte names, and the virtual node as burst-bridge publishes it.
+/// `count` real nodes of 16 cores with 47-byte names, and the virtual node as burst-bridge publishes it.
+pub(crate) fn nodes(count: usize) -> impl Iterator<Item = Value> {
+    (0..count).map(real).chain([virtual_node()])
+}
+
+/// Makes them.
 pub(crate) async fn make_nodes(lab: &Lab, count: usize) -> Result<()> {
-    let nodes: Api<Node> = Api::all(lab.client().await?);
-    let all = (0..count).map(real).chain([virtual_node()]);
-    futures::stream::iter(all)
+    let api: Api<Node> = Api::all(lab.client().await?);
+    futures::stream::iter(nodes(count))
         .map(|node| {
-            let nodes = nodes.clone();
-            async move { make(&nodes, node).await }
+            let api = api.clone();
+            async move { make(&api, node).await }
         })
         .buffer_unordered(CLIENTS)
         .try_collect::<Vec<()>>()

@@ -1,14 +1,18 @@
 //! `make bench`: burst against yardsticks, in one run on one machine, interleaved, so that ratios mean something.
 //!
-//! `load` runs everything; `load` with `extender`, `churn`, `scheduling` or `simulate` one part. Results go to the terminal
-//! and to `target/bench/report.json`, one flat object of metric name to number plus a description of the machine.
+//! `load` runs everything; `load` with names of parts only these. Results go to the terminal and to
+//! `target/bench/report.json`: one flat object of metric name to number, with the bars, each met or not, and a description
+//! of the machine beside it. It fails when something could not be measured, never because a number is small.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
+mod bars;
 mod body;
 mod churn;
 mod client;
+mod decision;
 mod extender;
 mod large;
+mod memory;
 mod process;
 mod report;
 mod scheduling;
@@ -17,10 +21,38 @@ mod simulate;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
 use lab::{Entry, enter};
 
-use crate::report::Report;
+use crate::{report::Report, scheduling::Size};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The comparison benchmarks
+#[derive(Debug, Parser)]
+struct Args {
+    /// Parts to run; all of them if none is named
+    parts: Vec<Part>,
+    /// Part scheduling: nodes, pods and rounds instead of the full size; a smaller run is not written to the report
+    #[arg(long, value_names = ["NODES", "PODS", "ROUNDS"], num_args = 3)]
+    small: Option<Vec<usize>>,
+    /// Part scheduling: only variants whose name contains this, and those they are compared with
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// In the order of a full run: what is quick and quiet comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Decision,
+    Memory,
+    Simulate,
+    Extender,
+    Churn,
+    Scheduling,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,20 +72,28 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn run() -> Result<()> {
+    let args = Args::parse();
     let mut report = Report::default();
-    match std::env::args().nth(1).as_deref() {
-        None => {
-            extender::run(&mut report).await?;
-            churn::run(&mut report).await?;
-            simulate::run(&mut report).await?;
-            scheduling::run(&mut report).await?;
+    let size = match args.small.as_deref() {
+        Some([nodes, pods, rounds]) => Size { nodes: *nodes, pods: *pods, rounds: *rounds },
+        _ => Size::default(),
+    };
+    for part in Part::value_variants() {
+        if !args.parts.is_empty() && !args.parts.contains(part) {
+            continue;
         }
-        Some("extender") => extender::run(&mut report).await?,
-        Some("churn") => churn::run(&mut report).await?,
-        Some("scheduling") => scheduling::run(&mut report).await?,
-        Some("simulate") => simulate::run(&mut report).await?,
-        Some(other) => bail!("unknown part {other}; parts are: extender, churn, scheduling, simulate"),
+        match part {
+            Part::Decision => decision::run(&mut report).await?,
+            Part::Memory => memory::run(&mut report).await?,
+            Part::Simulate => simulate::run(&mut report).await?,
+            Part::Extender => extender::run(&mut report).await?,
+            Part::Churn => churn::run(&mut report).await?,
+            Part::Scheduling => scheduling::run(&mut report, size, args.only.as_deref()).await?,
+        }
     }
-    println!("\n{}", report.write()?.display());
+    bars::judge(&mut report);
+    if args.small.is_none() {
+        println!("\n{}", report.write()?.display());
+    }
     Ok(())
 }

@@ -1,17 +1,57 @@
-//! The report: stable metric names to numbers, and what machine they were measured on.
+//! The report: stable metric names to numbers, how these stand to the bars, and what machine they were measured on.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use anyhow::Result;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Collected results.
 #[derive(Debug, Default)]
-pub(crate) struct Report(BTreeMap<String, f64>);
+pub(crate) struct Report {
+    numbers: BTreeMap<String, f64>,
+    verdicts: BTreeMap<&'static str, Verdict>,
+}
+
+/// How one number stands to its bar.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verdict {
+    /// For people.
+    pub(crate) what: &'static str,
+    /// The number.
+    pub(crate) figure: f64,
+    /// The bar, as `≥ 0.95`.
+    pub(crate) bar: String,
+    /// Whether the number reaches it.
+    pub(crate) met: bool,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.met { "met" } else { "NOT MET" };
+        let digits = if self.figure.abs() < 100.0 { 2 } else { 0 };
+        write!(f, "{word:<8} {:>8.digits$} {:<8} {}", self.figure, self.bar, self.what)
+    }
+}
 
 impl Report {
     pub(crate) fn set(&mut self, name: impl Into<String>, value: f64) {
-        self.0.insert(name.into(), value);
+        self.numbers.insert(name.into(), value);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
+        self.numbers.get(name).copied()
+    }
+
+    /// Records how a number stands to its bar.
+    pub(crate) fn judged(&mut self, name: &'static str, verdict: Verdict) {
+        self.verdicts.insert(name, verdict);
+    }
+
+    /// How a number stands to its bar, if it was judged.
+    #[cfg(test)]
+    pub(crate) fn verdict(&self, name: &str) -> Option<&Verdict> {
+        self.verdicts.get(name)
     }
 
     /// Merges into `target/bench/report.json` (a part run alone renews only its own numbers) and returns the path.
@@ -21,7 +61,12 @@ impl Report {
         let path = dir.join("report.json");
         let mut all: BTreeMap<String, Value> =
             std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        all.extend(self.0.iter().map(|(name, value)| (name.clone(), json!(value))));
+        all.extend(self.numbers.iter().map(|(name, value)| (name.clone(), json!(value))));
+        let mut bars = all.remove("bars").unwrap_or_else(|| json!({}));
+        for (name, verdict) in &self.verdicts {
+            bars[*name] = json!(verdict);
+        }
+        all.insert("bars".to_owned(), bars);
         all.insert("machine".to_owned(), json!(machine()));
         std::fs::write(&path, serde_json::to_vec_pretty(&all)?)?;
         Ok(path)

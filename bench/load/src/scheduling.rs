@@ -1,9 +1,17 @@
-//! Pods per second of the genuine kube-scheduler at 5000 nodes: alone, with burst's configuration for each policy, and
-//! with the Go extender in burst's place.
+//! Pods per second that the genuine kube-scheduler binds: without burst, with it under every policy, by the toleration
+//! driver, and with the Go extender in burst's place.
 //!
 //! A variant is measured so: the pods are created while no scheduler runs (admission is not timed), the scheduler is
 //! started, and the rate is taken between the first and the last binding. Rounds go through all variants in turn, and the
-//! medians are compared, so that a slow minute of the machine hits all of them.
+//! medians are compared, so that a slow minute of the machine hits all of them. Without burst means that burst-scheduler
+//! does not run while pods are bound; else it does, with its watches, and shares the cores.
+//!
+//! The toleration driver writes pods instead of being called. Its pods are admitted by a burst-scheduler that grants
+//! nothing, which ends; the leader starts together with kube-scheduler, so that both meet a thousand pods that wait, and
+//! grants and bindings compete for the cores as they would for a burst of new pods. Beside the rate that is compared
+//! stands the one from the first grant on, if that came before the first binding: nothing of the driver's work is outside.
+//!
+//! kube-scheduler's own limit of 50 requests per second is lifted in every variant, for it would be all that is seen.
 
 use std::{
     collections::HashMap,
@@ -18,23 +26,37 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams, PostParams},
 };
-use lab::{Lab, LabOptions, SchedulerChoice};
+use lab::{Driver, Lab, LabOptions, Process, SchedulerChoice, StackOptions};
+use policies::keys;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
     large::{VIRTUAL, make_nodes},
     report::{Report, median},
-    seen::{Seen, times},
+    seen::{Seen, Times, times},
 };
 
-const NODES: usize = 5000;
-const PODS: usize = 1000;
-const ROUNDS: usize = 5;
 const CLIENTS: usize = 50;
 const NAMESPACE: &str = "scheduling";
 const LIMIT: Duration = Duration::from_secs(180);
 const GO: &str = "127.0.0.1:10271";
+/// Requests per second that kube-scheduler allows itself.
+const UNLIMITED: u32 = 10_000;
+
+/// How much is scheduled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) nodes: usize,
+    pub(crate) pods: usize,
+    pub(crate) rounds: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { nodes: 5000, pods: 1000, rounds: 5 }
+    }
+}
 
 /// How the scheduler is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +65,27 @@ enum Setup {
     Stock,
     /// As `deploy/scheduler/kube-scheduler-config.yaml`.
     Burst,
-    /// The same with the Go extender's address.
+    /// No extender; the leader of burst grants.
+    Toleration,
+    /// As `Burst`, with the Go extender's address.
     Go,
+}
+
+impl Setup {
+    const fn driver(self) -> Driver {
+        match self {
+            Self::Toleration => Driver::Toleration,
+            Self::Stock | Self::Burst | Self::Go => Driver::Extender,
+        }
+    }
+
+    const fn with_burst(self) -> bool {
+        matches!(self, Self::Burst | Self::Toleration)
+    }
+
+    const fn with_extender(self) -> bool {
+        matches!(self, Self::Burst | Self::Go)
+    }
 }
 
 /// One line of the table.
@@ -55,8 +96,7 @@ struct Variant {
     /// `percentageOfNodesToScore`; 2 samples 100 of 5000 nodes, none is the default (about 500).
     sample: Option<u32>,
     policy: Option<&'static str>,
-    /// Compared with this variant, at least this ratio.
-    against: Option<(&'static str, f64)>,
+    against: &'static [&'static str],
 }
 
 const fn variant(
@@ -64,125 +104,255 @@ const fn variant(
     setup: Setup,
     sample: Option<u32>,
     policy: Option<&'static str>,
-    against: Option<(&'static str, f64)>,
+    against: &'static [&'static str],
 ) -> Variant {
     Variant { name, setup, sample, policy, against }
 }
 
-const VARIANTS: [Variant; 9] = [
-    variant("stock", Setup::Stock, None, None, None),
-    variant("stock_100", Setup::Stock, Some(2), None, None),
-    variant("ordinary", Setup::Burst, None, None, Some(("stock", 0.95))),
-    variant("off", Setup::Burst, None, Some("off"), Some(("stock", 0.95))),
-    variant("enforce", Setup::Burst, None, Some("enforce"), Some(("stock", 0.95))),
-    variant("local_prefer", Setup::Burst, None, Some("localPrefer"), Some(("stock", 0.95))),
-    variant("auto", Setup::Burst, None, Some("auto"), Some(("stock", 0.75))),
-    variant("auto_100", Setup::Burst, Some(2), Some("auto"), Some(("stock", 1.1))),
-    variant("go_auto", Setup::Go, None, Some("auto"), None),
+const VARIANTS: [Variant; 10] = [
+    variant("stock", Setup::Stock, None, None, &[]),
+    variant("ordinary", Setup::Burst, None, None, &["stock"]),
+    variant("off", Setup::Burst, None, Some("off"), &["stock"]),
+    variant("enforce", Setup::Burst, None, Some("enforce"), &["stock"]),
+    variant("local_prefer", Setup::Burst, None, Some("localPrefer"), &["stock"]),
+    variant("auto", Setup::Burst, None, Some("auto"), &["stock", "go_auto"]),
+    variant("toleration", Setup::Toleration, None, Some("auto"), &["stock"]),
+    variant("go_auto", Setup::Go, None, Some("auto"), &["stock"]),
+    variant("stock_100", Setup::Stock, Some(2), None, &["stock"]),
+    variant("auto_100", Setup::Burst, Some(2), Some("auto"), &["stock", "stock_100"]),
 ];
 
-pub(crate) async fn run(report: &mut Report) -> Result<()> {
-    let options = LabOptions { name: "bench-scheduling".to_owned(), api_only: true, ..LabOptions::default() };
-    let lab = Lab::start(options).await?;
-    println!("\nFilling the cluster with {NODES} nodes.");
-    make_nodes(&lab, NODES).await?;
-    lab.kubectl(&["create", "namespace", NAMESPACE]).await?;
-    lab.kubectl(&["create", "serviceaccount", "default", "-n", NAMESPACE]).await?;
-    let _burst = lab::start_deciding_side(&lab).await?;
-    let mut go = Command::new(lab.tools().go_extender());
-    go.args(["--listen", GO, "--virtual-node", VIRTUAL]);
-    let _go = lab.spawn("go-extender", go)?;
-    let mut rates: HashMap<&str, Vec<f64>> = HashMap::new();
-    for round in 1..=ROUNDS {
-        for variant in VARIANTS {
-            let rate = measure(&lab, variant).await.with_context(|| format!("variant {}", variant.name))?;
-            println!("  round {round} of {ROUNDS}: {:<18} {rate:>5.0} pods/s", variant.name);
+pub(crate) async fn run(report: &mut Report, size: Size, only: Option<&str>) -> Result<()> {
+    let mut bench = Bench::start(size).await?;
+    let chosen = |variant: &&Variant| {
+        let named = |v: &Variant| only.is_none_or(|part| v.name.contains(part));
+        named(variant) || VARIANTS.iter().any(|v| named(v) && v.against.contains(&variant.name))
+    };
+    let variants: Vec<&Variant> = VARIANTS.iter().filter(chosen).collect();
+    let mut rates: HashMap<&str, Vec<Rate>> = HashMap::new();
+    for round in 1..=size.rounds {
+        for variant in &variants {
+            let rate = bench.measure(variant).await.with_context(|| format!("variant {}", variant.name))?;
+            println!("  round {round} of {}: {:<14} {:>5.0} pods/s", size.rounds, variant.name, rate.bound);
             rates.entry(variant.name).or_default().push(rate);
         }
     }
-    let medians: HashMap<&str, f64> = rates.iter_mut().map(|(name, rates)| (*name, median(rates))).collect();
-    show(report, &medians);
+    let of = |field: fn(&Rate) -> f64| -> HashMap<&str, f64> {
+        rates
+            .iter()
+            .map(|(name, all)| (*name, median(&mut all.iter().map(field).collect::<Vec<_>>())))
+            .collect()
+    };
+    show(report, size, &of(|rate| rate.bound), &of(|rate| rate.from_grant));
     Ok(())
 }
 
-fn show(report: &mut Report, medians: &HashMap<&str, f64>) {
+fn show(report: &mut Report, size: Size, medians: &HashMap<&str, f64>, from_grant: &HashMap<&str, f64>) {
+    let Size { nodes, pods, rounds } = size;
     println!(
-        "\nGenuine kube-scheduler at {NODES} nodes, {PODS} pods, medians of {ROUNDS} interleaved rounds:"
+        "\nGenuine kube-scheduler at {nodes} nodes, {pods} pods, medians of {rounds} interleaved rounds:"
     );
-    println!("{:<20}{:<8}{:<13}{:>8}  compared with", "variant", "sample", "policy", "pods/s");
-    let of = |name: &str| medians.get(name).copied().unwrap_or(f64::NAN);
-    let line = |v: &Variant, ratios: &[(&str, f64)]| {
-        let sample = v.sample.map_or("default", |_| "100");
-        let ratios: Vec<String> = ratios.iter().map(|(other, ratio)| format!("{other} {ratio:.2}")).collect();
-        let (policy, rate) = (v.policy.unwrap_or("none"), of(v.name));
-        println!("{:<20}{sample:<8}{policy:<13}{rate:>8.0}  {}", v.name, ratios.join(", "));
-    };
-    for variant in &VARIANTS {
-        report.set(format!("scheduling_{}_pods_per_second", variant.name), of(variant.name));
-        let mut others: Vec<&str> = variant.against.iter().map(|(name, _)| *name).collect();
-        if variant.name == "auto_100" {
-            others.push("stock_100");
+    println!("{:<14}{:<9}{:<13}{:>8}  compared with", "variant", "sample", "policy", "pods/s");
+    let of = |all: &HashMap<&str, f64>, name: &str| all.get(name).copied().unwrap_or(f64::NAN);
+    for variant in VARIANTS.iter().filter(|variant| medians.contains_key(variant.name)) {
+        let rate = of(medians, variant.name);
+        report.set(format!("scheduling_{}_pods_per_second", variant.name), rate);
+        let mut said = Vec::new();
+        for other in variant.against.iter().filter(|other| medians.contains_key(**other)) {
+            let ratio = rate / of(medians, other);
+            report.set(format!("scheduling_{}_ratio_to_{other}", variant.name), ratio);
+            said.push(format!("{other} {ratio:.2}"));
         }
-        let ratios: Vec<(&str, f64)> =
-            others.into_iter().map(|other| (other, of(variant.name) / of(other))).collect();
-        for (other, ratio) in &ratios {
-            report.set(format!("scheduling_{}_ratio_to_{other}", variant.name), *ratio);
+        if variant.setup == Setup::Toleration {
+            let ratio = of(from_grant, variant.name) / of(medians, "stock");
+            report.set("scheduling_toleration_ratio_to_stock_from_first_grant", ratio);
+            said.push(format!("{ratio:.2} from the first grant on"));
         }
-        line(variant, &ratios);
+        let (sample, policy) =
+            (variant.sample.map_or("default", |_| "100"), variant.policy.unwrap_or("none"));
+        println!("{:<14}{sample:<9}{policy:<13}{rate:>8.0}  {}", variant.name, said.join(", "));
     }
 }
 
-async fn measure(lab: &Lab, variant: Variant) -> Result<f64> {
-    let pods: Api<Pod> = Api::namespaced(lab.client().await?, NAMESPACE);
-    create(&pods, variant).await?;
-    let config = configuration(lab, variant)?;
-    let bound = tokio::spawn(times(pods.clone(), Seen::Bound, PODS, LIMIT));
-    let mut scheduler = lab.spawn_scheduler("kube-scheduler", &SchedulerChoice::Configured(config))?;
-    let bound = bound.await?;
-    scheduler.check_running()?;
-    let bound = bound.with_context(|| scheduler.log_tail(20))?;
-    scheduler.kill().await?;
-    expected_side(&pods, variant).await?;
-    delete(&pods).await?;
-    rate(bound.into_values())
+/// Pods per second of one round.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    /// From the first binding to the last.
+    bound: f64,
+    /// The same from the first grant on, if that came before.
+    from_grant: f64,
 }
 
-/// Bindings per second between the first and the last.
-fn rate(times: impl Iterator<Item = Instant>) -> Result<f64> {
-    let mut times: Vec<Instant> = times.collect();
-    times.sort();
-    let (first, last) = times.first().zip(times.last()).context("no pod was bound")?;
-    #[expect(clippy::cast_precision_loss, reason = "a small count")]
-    let between = (times.len() - 1) as f64;
-    Ok(between / last.duration_since(*first).as_secs_f64())
+impl Rate {
+    fn of(seen: &Times) -> Result<Self> {
+        let (first, last) = seen.at.values().min().zip(seen.at.values().max()).context("no pod was bound")?;
+        #[expect(clippy::cast_precision_loss, reason = "a small count")]
+        let since = |begin: &Instant| (seen.at.len() - 1) as f64 / last.duration_since(*begin).as_secs_f64();
+        let granted = seen.first_grant.as_ref().map_or(first, |grant| grant.min(first));
+        Ok(Self { bound: since(first), from_grant: since(granted) })
+    }
 }
 
-/// A rate means nothing if the pods went elsewhere: enforce goes to the virtual node, what has room here stays here.
-async fn expected_side(pods: &Api<Pod>, variant: Variant) -> Result<()> {
-    let all = pods.list(&ListParams::default()).await?;
-    let on_virtual = all
-        .iter()
-        .filter(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(VIRTUAL))
-        .count();
-    let wanted = if variant.policy == Some("enforce") { PODS } else { 0 };
-    ensure!(on_virtual == wanted, "{on_virtual} of {PODS} pods are on {VIRTUAL}, not {wanted}");
+/// The cluster, and what runs beside it.
+struct Bench {
+    lab: Lab,
+    size: Size,
+    pods: Api<Pod>,
+    /// burst-scheduler, and how it was started.
+    burst: Option<(Driver, bool, Process)>,
+    _go: Process,
+}
+
+impl Bench {
+    async fn start(size: Size) -> Result<Self> {
+        let options =
+            LabOptions { name: "bench-scheduling".to_owned(), api_only: true, ..LabOptions::default() };
+        let lab = Lab::start(options).await?;
+        println!("\nFilling the cluster with {} nodes.", size.nodes);
+        make_nodes(&lab, size.nodes).await?;
+        lab::prepare_deciding_side(&lab).await?;
+        // Marked from the start, as every namespace with burst workloads soon is: else the first pods differ.
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "labels": {keys::NAMESPACE_ACTIVE: "true"}}});
+        lab.apply(&namespace.to_string()).await?;
+        lab.kubectl(&["create", "serviceaccount", "default", "-n", NAMESPACE]).await?;
+        let mut go = Command::new(lab.tools().go_extender());
+        go.args(["--listen", GO, "--virtual-node", VIRTUAL]);
+        let go = lab.spawn("go-extender", go)?;
+        let pods = Api::namespaced(lab.client().await?, NAMESPACE);
+        Ok(Self { lab, size, pods, burst: None, _go: go })
+    }
+
+    async fn measure(&mut self, variant: &Variant) -> Result<Rate> {
+        // The toleration driver's pods are admitted by a burst-scheduler that does not grant.
+        self.run_burst(variant.setup.driver(), variant.setup != Setup::Toleration).await?;
+        self.create(variant).await?;
+        if !variant.setup.with_burst() || variant.setup == Setup::Toleration {
+            self.stop_burst().await?;
+        }
+        let config = self.configuration(variant)?;
+        let bound = tokio::spawn(times(self.pods.clone(), Seen::Bound, self.size.pods, LIMIT));
+        let mut scheduler =
+            self.lab.spawn_scheduler("kube-scheduler", &SchedulerChoice::Configured(config))?;
+        if variant.setup == Setup::Toleration {
+            self.run_burst(Driver::Toleration, true).await?;
+        }
+        let bound = bound.await?;
+        scheduler.check_running()?;
+        let bound = bound.with_context(|| scheduler.log_tail(20))?;
+        scheduler.kill().await?;
+        self.expected_side(variant).await?;
+        self.delete().await?;
+        Rate::of(&bound)
+    }
+
+    /// Sees to it that burst-scheduler runs so.
+    async fn run_burst(&mut self, driver: Driver, leader: bool) -> Result<()> {
+        if self.burst.as_ref().is_some_and(|(d, l, _)| (*d, *l) == (driver, leader)) {
+            return Ok(());
+        }
+        self.stop_burst().await?;
+        let options = StackOptions { driver, leader, ..StackOptions::default() };
+        let process = lab::start_deciding_side(&self.lab, &options).await?;
+        self.burst = Some((driver, leader, process));
+        Ok(())
+    }
+
+    async fn stop_burst(&mut self) -> Result<()> {
+        if let Some((_, _, mut process)) = self.burst.take() {
+            process.check_running()?;
+            process.kill().await?;
+            // The next one leads at once.
+            let lease = ["delete", "lease", "burst-leader", "-n", "burst-system", "--ignore-not-found"];
+            self.lab.kubectl(&lease).await?;
+        }
+        Ok(())
+    }
+
+    /// A rate means nothing if the pods went elsewhere: enforce goes to the virtual node, what has room here stays here.
+    /// Pods that tolerate the virtual node are the stock scheduler's to place.
+    async fn expected_side(&self, variant: &Variant) -> Result<()> {
+        let all = self.pods.list(&ListParams::default()).await?;
+        let node = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+        let on_virtual = all.iter().filter(|pod| node(pod).as_deref() == Some(VIRTUAL)).count();
+        let expected = match (variant.setup, variant.policy) {
+            (Setup::Toleration, _) => return Ok(()),
+            (_, Some("enforce")) => self.size.pods,
+            _ => 0,
+        };
+        ensure!(
+            on_virtual == expected,
+            "{on_virtual} of {} pods are on {VIRTUAL}, not {expected}",
+            all.items.len()
+        );
+        Ok(())
+    }
+
+    async fn create(&self, variant: &Variant) -> Result<()> {
+        let create = |index: usize| async move {
+            let pod = serde_json::from_value(pod(index, variant))?;
+            anyhow::Ok(self.pods.create(&PostParams::default(), &pod).await?)
+        };
+        let created = futures::stream::iter(0..self.size.pods).map(create).buffer_unordered(CLIENTS);
+        let created: Vec<Pod> = created.try_collect().await?;
+        for pod in &created {
+            as_meant(&serde_json::to_value(pod)?, variant)?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self) -> Result<()> {
+        let gone = tokio::spawn(times(self.pods.clone(), Seen::Gone, self.size.pods, LIMIT));
+        self.pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await?;
+        gone.await??;
+        Ok(())
+    }
+
+    /// The documented configuration with what the variant changes, as a file.
+    fn configuration(&self, variant: &Variant) -> Result<PathBuf> {
+        let documented = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
+        let mut config = read(&documented)?;
+        // One process after the other: waiting for the lease of the one before is not what is measured.
+        config["leaderElection"] = json!({"leaderElect": false});
+        config["clientConnection"]["qps"] = json!(UNLIMITED);
+        config["clientConnection"]["burst"] = json!(UNLIMITED);
+        let profile = config["profiles"].get_mut(0).context("no profile")?;
+        let profile = profile.as_object_mut().context("a profile that is no object")?;
+        match variant.sample {
+            Some(percent) => drop(profile.insert("percentageOfNodesToScore".to_owned(), json!(percent))),
+            None => drop(profile.remove("percentageOfNodesToScore")),
+        }
+        if !variant.setup.with_extender() {
+            profile.remove("plugins");
+            drop(config.as_object_mut().and_then(|map| map.remove("extenders")));
+        }
+        if variant.setup == Setup::Go {
+            let extender = config["extenders"].get_mut(0).context("no extender")?;
+            extender["urlPrefix"] = json!(format!("http://{GO}"));
+            extender["enableHTTPS"] = json!(false);
+            let extender = extender.as_object_mut().context("an extender that is no object")?;
+            extender.remove("tlsConfig");
+            extender.remove("preemptVerb");
+        }
+        let path = self.lab.dir().join(format!("scheduler-{}.yaml", variant.name));
+        std::fs::write(&path, config.to_string())?;
+        Ok(path)
+    }
+}
+
+/// Admission wrote what the variant is about: the marker on pods that the extender is asked about, the label on those that
+/// wait for a grant.
+fn as_meant(pod: &Value, variant: &Variant) -> Result<()> {
+    let marked = !pod["spec"]["containers"][0]["resources"]["requests"][keys::MARKER_RESOURCE].is_null();
+    let governed = !pod["metadata"]["labels"][keys::GOVERNED].is_null();
+    let asked = variant.setup.with_extender() && variant.policy == Some("auto");
+    ensure!(marked == asked, "marked: {marked}, and the extender is to be asked: {asked}");
+    let waits = variant.setup == Setup::Toleration;
+    ensure!(governed == waits, "governed: {governed}, and it is to wait for a grant: {waits}");
     Ok(())
 }
 
-async fn create(pods: &Api<Pod>, variant: Variant) -> Result<()> {
-    futures::stream::iter(0..PODS)
-        .map(|index| async move {
-            let pod = pod(index, variant);
-            pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
-            anyhow::Ok(())
-        })
-        .buffer_unordered(CLIENTS)
-        .try_collect::<Vec<()>>()
-        .await?;
-    Ok(())
-}
-
-fn pod(index: usize, variant: Variant) -> Value {
+fn pod(index: usize, variant: &Variant) -> Value {
     let mut pod = json!({
         "metadata": {"name": format!("pod-{index}"), "namespace": NAMESPACE, "labels": {}},
         "spec": {
@@ -195,44 +365,6 @@ fn pod(index: usize, variant: Variant) -> Value {
         pod["metadata"]["labels"] = json!({"burst-to-cci": policy});
     }
     pod
-}
-
-async fn delete(pods: &Api<Pod>) -> Result<()> {
-    let gone = tokio::spawn(times(pods.clone(), Seen::Gone, PODS, LIMIT));
-    pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await?;
-    gone.await??;
-    Ok(())
-}
-
-/// The documented configuration with what the variant changes, as a file.
-fn configuration(lab: &Lab, variant: Variant) -> Result<PathBuf> {
-    let documented = lab::repository_root()?.join("deploy/scheduler/kube-scheduler-config.yaml");
-    let mut config = read(&documented)?;
-    // One process after the other: waiting for the lease of the one before is not what is measured.
-    config["leaderElection"] = json!({"leaderElect": false});
-    let profile = config["profiles"].get_mut(0).context("no profile")?;
-    match variant.sample {
-        Some(percent) => profile["percentageOfNodesToScore"] = json!(percent),
-        None => drop(profile.as_object_mut().and_then(|map| map.remove("percentageOfNodesToScore"))),
-    }
-    match variant.setup {
-        Setup::Burst => {}
-        Setup::Stock => {
-            drop(profile.as_object_mut().and_then(|map| map.remove("plugins")));
-            drop(config.as_object_mut().and_then(|map| map.remove("extenders")));
-        }
-        Setup::Go => {
-            let extender = config["extenders"].get_mut(0).context("no extender")?;
-            extender["urlPrefix"] = json!(format!("http://{GO}"));
-            extender["enableHTTPS"] = json!(false);
-            let extender = extender.as_object_mut().context("an extender that is no object")?;
-            extender.remove("tlsConfig");
-            extender.remove("preemptVerb");
-        }
-    }
-    let path = lab.dir().join(format!("scheduler-{}.yaml", variant.name));
-    std::fs::write(&path, config.to_string())?;
-    Ok(path)
 }
 
 fn read(path: &Path) -> Result<Value> {

@@ -1,4 +1,4 @@
-//! When each of a number of pods was first seen in some state, by one watch.
+//! When each of a number of pods was first seen in some state, and when the first grant was seen, by one watch.
 
 use std::{
     collections::HashMap,
@@ -13,6 +13,9 @@ use kube::{
     api::{WatchEvent, WatchParams},
 };
 
+/// The annotation of a pod that may burst.
+const GRANT: &str = policies::keys::GRANT;
+
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
@@ -24,17 +27,22 @@ pub(crate) enum Seen {
     Gone,
 }
 
-/// When each of `wanted` pods was first seen so, by name.
+/// What a watch saw.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    /// When each pod was first seen so, by name.
+    pub(crate) at: HashMap<String, Instant>,
+    /// When the first pod with a grant was seen.
+    pub(crate) first_grant: Option<Instant>,
+}
+
+/// When each of `wanted` pods was first seen so.
 ///
 /// # Errors
 /// When `limit` passes first, or the API server refuses the watch.
-pub(crate) async fn times(
-    pods: Api<Pod>,
-    seen: Seen,
-    wanted: usize,
-    limit: Duration,
-) -> Result<HashMap<String, Instant>> {
-    let mut at = HashMap::new();
+pub(crate) async fn times(pods: Api<Pod>, seen: Seen, wanted: usize, limit: Duration) -> Result<Times> {
+    let mut times = Times::default();
+    let at = &mut times.at;
     let deadline = Instant::now() + limit;
     let mut version = "0".to_owned();
     while at.len() < wanted {
@@ -48,6 +56,9 @@ pub(crate) async fn times(
                 at.entry(pod.metadata.name.clone().unwrap_or_default()).or_insert_with(Instant::now);
             }
             if let WatchEvent::Added(pod) | WatchEvent::Modified(pod) = event {
+                if pod.metadata.annotations.is_some_and(|all| all.contains_key(GRANT)) {
+                    times.first_grant.get_or_insert_with(Instant::now);
+                }
                 version = pod.metadata.resource_version.unwrap_or(version);
             }
             if at.len() == wanted {
@@ -56,7 +67,7 @@ pub(crate) async fn times(
         }
         ensure!(Instant::now() < deadline, "{} of {wanted} pods {seen:?} after {limit:?}", at.len());
     }
-    Ok(at)
+    Ok(times)
 }
 
 /// The pod, if the event shows it in the state.
