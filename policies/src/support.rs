@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::pod::view::PodView;
+use walk::{Path, Walk};
 
 /// What happens to a pod field on its way to the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -119,18 +120,27 @@ fn found(pod: &Value, table: &[Row], treatment: Treatment) -> Vec<Unsupported> {
 impl Row {
     /// The concrete paths of the pod to which this row applies.
     fn at(&self, pod: &Value, table: &[Self]) -> Vec<String> {
-        let values = || walk::find(pod, self.field, &walk::named_beside(self.field, table));
+        if let When::Rule(rule) = self.when {
+            return rule(pod);
+        }
+        let mut paths = Vec::new();
+        let named = walk::named_beside(self.field, table);
+        let found = |path: &Path<'_>, value: &Value| {
+            if self.applies(value) {
+                paths.push(path.to_string());
+            }
+        };
+        Walk { named: &named, found }.pod(pod, self.field);
+        paths
+    }
+
+    fn applies(&self, value: &Value) -> bool {
         match self.when {
-            When::Rule(rule) => rule(pod),
-            When::Present => paths(values(), |_| true),
-            When::Is(text) => paths(values(), |v| walk::text(v) == text),
-            When::IsNot(texts) => paths(values(), |v| !texts.contains(&walk::text(v).as_str())),
+            When::Present | When::Rule(_) => true,
+            When::Is(text) => walk::is(value, text),
+            When::IsNot(texts) => !texts.iter().any(|text| walk::is(value, text)),
         }
     }
-}
-
-fn paths(found: Vec<(String, &Value)>, keep: impl Fn(&Value) -> bool) -> Vec<String> {
-    found.into_iter().filter(|(_, v)| keep(v)).map(|(path, _)| path).collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ const fn at_most(limit: f64, metric: &'static str, what: &'static str) -> Bar {
     Bar { what, metric, limit: Limit::AtMost(limit) }
 }
 
-const BARS: [Bar; 24] = [
+const BARS: [Bar; 25] = [
     at_most(
         150.0,
         "decision_5000_nodes_10_policies_sum_us",
@@ -71,6 +71,11 @@ const BARS: [Bar; 24] = [
     at_least(0.95, "scheduling_ordinary_ratio_to_stock", "kube-scheduler pods/s to without burst: ordinary"),
     at_least(0.95, "scheduling_off_ratio_to_stock", "… off"),
     at_least(0.95, "scheduling_enforce_ratio_to_stock", "… enforce"),
+    at_least(
+        0.95,
+        "scheduling_enforce_ratio_to_stock_selector",
+        "… enforce, to pods with a selector of their own",
+    ),
     at_least(0.95, "scheduling_local_prefer_ratio_to_stock", "… localPrefer"),
     at_least(0.75, "scheduling_auto_ratio_to_stock", "… auto, both with the default sample"),
     at_least(

@@ -25,7 +25,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use lab::{Entry, enter};
 
-use crate::{report::Report, scheduling::Size};
+use crate::{memory::Cluster, report::Report, scheduling::Size};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,7 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Args {
     /// Parts to run; all of them if none is named
     parts: Vec<Part>,
-    /// Part scheduling: nodes, pods and rounds instead of the full size; a smaller run is not written to the report
+    /// Nodes, pods and rounds of the parts memory and scheduling; a run of another size is not written to the report
     #[arg(long, value_names = ["NODES", "PODS", "ROUNDS"], num_args = 3)]
     small: Option<Vec<usize>>,
     /// Part scheduling: only variants whose name contains this, and those they are compared with
@@ -78,13 +78,17 @@ async fn run() -> Result<()> {
         Some([nodes, pods, rounds]) => Size { nodes: *nodes, pods: *pods, rounds: *rounds },
         _ => Size::default(),
     };
+    let cluster = match args.small.as_deref() {
+        Some([nodes, pods, _]) => Cluster { nodes: *nodes, pods: *pods },
+        _ => Cluster::default(),
+    };
     for part in Part::value_variants() {
         if !args.parts.is_empty() && !args.parts.contains(part) {
             continue;
         }
         match part {
             Part::Decision => decision::run(&mut report).await?,
-            Part::Memory => memory::run(&mut report).await?,
+            Part::Memory => memory::run(&mut report, cluster).await?,
             Part::Simulate => simulate::run(&mut report).await?,
             Part::Extender => extender::run(&mut report).await?,
             Part::Churn => churn::run(&mut report).await?,

@@ -29,8 +29,19 @@ use crate::{
     report::Report,
 };
 
-const NODES: usize = 5000;
-const PODS: usize = 100_000;
+/// How large the cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cluster {
+    pub(crate) nodes: usize,
+    pub(crate) pods: usize,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { nodes: 5000, pods: 100_000 }
+    }
+}
+
 /// Every tenth pod changes once.
 const CHANGED: usize = 10;
 const OURS: &str = "127.0.0.1:10261";
@@ -40,9 +51,10 @@ const POD_WATCHES: usize = 3;
 /// Time for the last batch to be published, and for the allocator to give back what it does not need.
 const SETTLE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(report: &mut Report) -> Result<()> {
-    println!("\nMemory of burst-scheduler with {NODES} nodes and {PODS} pods:");
-    let api = fill();
+pub(crate) async fn run(report: &mut Report, cluster: Cluster) -> Result<()> {
+    let Cluster { nodes, pods } = cluster;
+    println!("\nMemory of burst-scheduler with {nodes} nodes and {pods} pods:");
+    let api = fill(cluster);
     let address = serve(&api).await?;
     let mut scheduler = start(address)?;
     let synced = eventually_within(LIMIT, "burst-scheduler has its lists", || ready(&api)).await;
@@ -51,13 +63,13 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
     tokio::time::sleep(SETTLE).await;
     let pid = scheduler.pid().context("burst-scheduler ended")?;
     let (synced, _) = memory_mib(pid)?;
-    change(&api).await;
+    change(&api, cluster).await;
     tokio::time::sleep(SETTLE).await;
     scheduler.check_running()?;
     let (changed, highest) = memory_mib(pid)?;
     println!(
         "  {synced:.1} MiB resident after its lists, {changed:.1} after {} changes, {highest:.1} at its highest",
-        PODS / CHANGED
+        pods / CHANGED
     );
     report.set("memory_scheduler_rss_mib", synced);
     report.set("memory_scheduler_rss_after_changes_mib", changed);
@@ -65,9 +77,9 @@ pub(crate) async fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn fill() -> FakeApi {
+fn fill(cluster: Cluster) -> FakeApi {
     let api = FakeApi::new();
-    for mut node in nodes(NODES) {
+    for mut node in nodes(cluster.nodes) {
         node["apiVersion"] = json!("v1");
         node["kind"] = json!("Node");
         node["metadata"]["managedFields"] = managed_fields();
@@ -79,10 +91,10 @@ fn fill() -> FakeApi {
     }
     api.put(json!({
         "apiVersion": "burst.io/v1alpha1", "kind": "ClusterBurstPolicy", "metadata": {"name": "all"},
-        "spec": {"max": {"cloud": {"pods": PODS}}},
+        "spec": {"max": {"cloud": {"pods": cluster.pods}}},
     }));
-    for index in 0..PODS {
-        api.put(pod(index, "2026-01-02T03:04:05Z"));
+    for index in 0..cluster.pods {
+        api.put(pod(cluster, index, "2026-01-02T03:04:05Z"));
         // The history is what watches are resumed from, and nobody watches yet.
         if index.is_multiple_of(10_000) {
             api.expire();
@@ -93,10 +105,10 @@ fn fill() -> FakeApi {
 }
 
 /// A running pod of a Deployment, as the API server has it: some 3 KB of JSON.
-fn pod(index: usize, since: &str) -> Value {
+fn pod(cluster: Cluster, index: usize, since: &str) -> Value {
     let burst = index.is_multiple_of(10);
     let cloud = index.is_multiple_of(20);
-    let node = if cloud { VIRTUAL.to_owned() } else { Names::Long.name(index % NODES) };
+    let node = if cloud { VIRTUAL.to_owned() } else { Names::Long.name(index % cluster.nodes) };
     let (namespace, app) = (format!("team-{}", index % 200), format!("app-{}", index % 2000));
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -151,9 +163,9 @@ fn managed_fields() -> Value {
 }
 
 /// One pod in ten gets ready at another time.
-async fn change(api: &FakeApi) {
-    for index in (0..PODS).step_by(CHANGED) {
-        api.put(pod(index, "2026-01-02T04:05:06Z"));
+async fn change(api: &FakeApi, cluster: Cluster) {
+    for index in (0..cluster.pods).step_by(CHANGED) {
+        api.put(pod(cluster, index, "2026-01-02T04:05:06Z"));
         if index.is_multiple_of(50 * CHANGED) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

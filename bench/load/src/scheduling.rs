@@ -11,6 +11,9 @@
 //! grants and bindings compete for the cores as they would for a burst of new pods. Beside the rate that is compared
 //! stands the one from the first grant on, if that came before the first binding: nothing of the driver's work is outside.
 //!
+//! A pod that may run on virtual nodes only makes kube-scheduler look at every node, whoever asked for it; so beside the
+//! ordinary pods without burst, pods that ask for it by a selector of their own are what enforce is compared with.
+//!
 //! kube-scheduler's own limit of 50 requests per second is lifted in every variant, for it would be all that is seen.
 
 use std::{
@@ -33,6 +36,7 @@ use tokio::process::Command;
 
 use crate::{
     large::{VIRTUAL, make_nodes},
+    process::cpu_seconds,
     report::{Report, median},
     seen::{Seen, Times, times},
 };
@@ -43,6 +47,9 @@ const LIMIT: Duration = Duration::from_secs(180);
 const GO: &str = "127.0.0.1:10271";
 /// Requests per second that kube-scheduler allows itself.
 const UNLIMITED: u32 = 10_000;
+
+/// Not a policy: the pods choose virtual nodes by a selector and tolerations of their own.
+const OWN_SELECTOR: &str = "own selector";
 
 /// How much is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,11 +116,12 @@ const fn variant(
     Variant { name, setup, sample, policy, against }
 }
 
-const VARIANTS: [Variant; 10] = [
+const VARIANTS: [Variant; 11] = [
     variant("stock", Setup::Stock, None, None, &[]),
     variant("ordinary", Setup::Burst, None, None, &["stock"]),
     variant("off", Setup::Burst, None, Some("off"), &["stock"]),
-    variant("enforce", Setup::Burst, None, Some("enforce"), &["stock"]),
+    variant("stock_selector", Setup::Stock, None, Some(OWN_SELECTOR), &["stock"]),
+    variant("enforce", Setup::Burst, None, Some("enforce"), &["stock_selector", "stock"]),
     variant("local_prefer", Setup::Burst, None, Some("localPrefer"), &["stock"]),
     variant("auto", Setup::Burst, None, Some("auto"), &["stock", "go_auto"]),
     variant("toleration", Setup::Toleration, None, Some("auto"), &["stock"]),
@@ -137,40 +145,41 @@ pub(crate) async fn run(report: &mut Report, size: Size, only: Option<&str>) -> 
             rates.entry(variant.name).or_default().push(rate);
         }
     }
-    let of = |field: fn(&Rate) -> f64| -> HashMap<&str, f64> {
-        rates
-            .iter()
-            .map(|(name, all)| (*name, median(&mut all.iter().map(field).collect::<Vec<_>>())))
-            .collect()
-    };
-    show(report, size, &of(|rate| rate.bound), &of(|rate| rate.from_grant));
+    show(report, size, &rates);
     Ok(())
 }
 
-fn show(report: &mut Report, size: Size, medians: &HashMap<&str, f64>, from_grant: &HashMap<&str, f64>) {
+fn show(report: &mut Report, size: Size, rates: &HashMap<&str, Vec<Rate>>) {
     let Size { nodes, pods, rounds } = size;
     println!(
         "\nGenuine kube-scheduler at {nodes} nodes, {pods} pods, medians of {rounds} interleaved rounds:"
     );
-    println!("{:<14}{:<9}{:<13}{:>8}  compared with", "variant", "sample", "policy", "pods/s");
-    let of = |all: &HashMap<&str, f64>, name: &str| all.get(name).copied().unwrap_or(f64::NAN);
-    for variant in VARIANTS.iter().filter(|variant| medians.contains_key(variant.name)) {
-        let rate = of(medians, variant.name);
-        report.set(format!("scheduling_{}_pods_per_second", variant.name), rate);
+    println!(
+        "{:<14}{:<9}{:<13}{:>8}{:>14}  compared with",
+        "variant", "sample", "policy", "pods/s", "burst us/pod"
+    );
+    let of = |name: &str, field: fn(&Rate) -> f64| {
+        median(&mut rates.get(name).into_iter().flatten().map(field).collect::<Vec<_>>())
+    };
+    for variant in VARIANTS.iter().filter(|variant| rates.contains_key(variant.name)) {
+        let (name, rate) = (variant.name, of(variant.name, |rate| rate.bound));
+        report.set(format!("scheduling_{name}_pods_per_second"), rate);
         let mut said = Vec::new();
-        for other in variant.against.iter().filter(|other| medians.contains_key(**other)) {
-            let ratio = rate / of(medians, other);
-            report.set(format!("scheduling_{}_ratio_to_{other}", variant.name), ratio);
+        for other in variant.against.iter().filter(|other| rates.contains_key(**other)) {
+            let ratio = rate / of(other, |rate| rate.bound);
+            report.set(format!("scheduling_{name}_ratio_to_{other}"), ratio);
             said.push(format!("{other} {ratio:.2}"));
         }
         if variant.setup == Setup::Toleration {
-            let ratio = of(from_grant, variant.name) / of(medians, "stock");
-            report.set("scheduling_toleration_ratio_to_stock_from_first_grant", ratio);
+            let ratio = of(name, |rate| rate.from_grant) / of("stock", |rate| rate.bound);
+            report.set(format!("scheduling_{name}_ratio_to_stock_from_first_grant"), ratio);
             said.push(format!("{ratio:.2} from the first grant on"));
         }
+        let cpu = of(name, |rate| rate.burst_cpu_us);
+        report.set(format!("scheduling_{name}_burst_cpu_us_per_pod"), cpu);
         let (sample, policy) =
             (variant.sample.map_or("default", |_| "100"), variant.policy.unwrap_or("none"));
-        println!("{:<14}{sample:<9}{policy:<13}{rate:>8.0}  {}", variant.name, said.join(", "));
+        println!("{name:<14}{sample:<9}{policy:<13}{rate:>8.0}{cpu:>14.0}  {}", said.join(", "));
     }
 }
 
@@ -181,15 +190,19 @@ struct Rate {
     bound: f64,
     /// The same from the first grant on, if that came before.
     from_grant: f64,
+    /// What burst-scheduler used of a core meanwhile, in microseconds per pod.
+    burst_cpu_us: f64,
 }
 
 impl Rate {
-    fn of(seen: &Times) -> Result<Self> {
+    fn of(seen: &Times, burst_cpu_seconds: f64) -> Result<Self> {
         let (first, last) = seen.at.values().min().zip(seen.at.values().max()).context("no pod was bound")?;
         #[expect(clippy::cast_precision_loss, reason = "a small count")]
-        let since = |begin: &Instant| (seen.at.len() - 1) as f64 / last.duration_since(*begin).as_secs_f64();
+        let pods = (seen.at.len() - 1) as f64;
+        let since = |begin: &Instant| pods / last.duration_since(*begin).as_secs_f64();
         let granted = seen.first_grant.as_ref().map_or(first, |grant| grant.min(first));
-        Ok(Self { bound: since(first), from_grant: since(granted) })
+        let burst_cpu_us = burst_cpu_seconds * 1e6 / pods;
+        Ok(Self { bound: since(first), from_grant: since(granted), burst_cpu_us })
     }
 }
 
@@ -237,13 +250,21 @@ impl Bench {
         if variant.setup == Setup::Toleration {
             self.run_burst(Driver::Toleration, true).await?;
         }
+        let cpu = self.burst_cpu()?;
         let bound = bound.await?;
+        let cpu = self.burst_cpu()? - cpu;
         scheduler.check_running()?;
         let bound = bound.with_context(|| scheduler.log_tail(20))?;
         scheduler.kill().await?;
         self.expected_side(variant).await?;
         self.delete().await?;
-        Rate::of(&bound)
+        Rate::of(&bound, cpu)
+    }
+
+    /// Seconds of CPU that burst-scheduler has used, if it runs.
+    fn burst_cpu(&self) -> Result<f64> {
+        let Some((_, _, process)) = &self.burst else { return Ok(0.0) };
+        cpu_seconds(process.pid().context("burst-scheduler ended")?)
     }
 
     /// Sees to it that burst-scheduler runs so.
@@ -277,7 +298,7 @@ impl Bench {
         let on_virtual = all.iter().filter(|pod| node(pod).as_deref() == Some(VIRTUAL)).count();
         let expected = match (variant.setup, variant.policy) {
             (Setup::Toleration, _) => return Ok(()),
-            (_, Some("enforce")) => self.size.pods,
+            (_, Some("enforce" | OWN_SELECTOR)) => self.size.pods,
             _ => 0,
         };
         ensure!(
@@ -361,8 +382,15 @@ fn pod(index: usize, variant: &Variant) -> Value {
                 "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}}],
         },
     });
-    if let Some(policy) = variant.policy {
-        pod["metadata"]["labels"] = json!({"burst-to-cci": policy});
+    match variant.policy {
+        Some(OWN_SELECTOR) => {
+            pod["spec"]["nodeSelector"] = json!({keys::NODE_TYPE: keys::NODE_TYPE_VIRTUAL});
+            pod["spec"]["tolerations"] = json!([
+                {"key": keys::TAINT_PROVIDER, "operator": "Exists"}, {"key": keys::TAINT_PREFER, "operator": "Exists"},
+            ]);
+        }
+        Some(policy) => pod["metadata"]["labels"] = json!({"burst-to-cci": policy}),
+        None => {}
     }
     pod
 }

@@ -3,6 +3,7 @@
 //! The same tables refuse a pod at admission and at creation; here they keep it off a virtual node that could not run
 //! it, and explain why.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
@@ -23,20 +24,38 @@ pub fn objection(provider: Option<&str>, text: &str, facts: &PodFacts) -> Option
 
 fn fields(provider: &str, text: &str) -> Option<Reason> {
     support::table(provider)?;
-    let pod: Value = serde_json::from_str(text).ok()?;
-    (!support::check(provider, &pod).is_empty()).then_some(Reason::UnsupportedField)
+    unsupported(provider, &Specified::read(text)?)
 }
 
 fn cci(text: &str, facts: &PodFacts) -> Option<Reason> {
     if !facts.asks_cpu {
         return Some(Reason::NoCpuRequest);
     }
-    let view: PodView<'_> = serde_json::from_str(text).ok()?;
+    let pod = Specified::read(text)?;
+    let view = PodView::deserialize(&pod).ok()?;
     match round(&asks(&view)) {
         Err(Refusal::NoCpu) => return Some(Reason::NoCpuRequest),
         Err(Refusal::TooLarge(_)) => return Some(Reason::ShapeTooLarge),
         Ok(_) if disk(&view) > POD_DISK_MAX => return Some(Reason::ShapeTooLarge),
         Ok(_) => {}
     }
-    fields(HUAWEI, text)
+    unsupported(HUAWEI, &pod)
+}
+
+fn unsupported(provider: &str, pod: &Value) -> Option<Reason> {
+    (!support::check(provider, pod).is_empty()).then_some(Reason::UnsupportedField)
+}
+
+/// A pod of which only `spec` is read: nothing else is looked at here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Specified {
+    spec: Value,
+}
+
+impl Specified {
+    fn read(text: &str) -> Option<Value> {
+        let Self { spec } = serde_json::from_str(text).ok()?;
+        Some(Value::Object([("spec".to_owned(), spec)].into_iter().collect()))
+    }
 }

@@ -1,4 +1,9 @@
 //! Finds the values of a pod that a field pattern names, with their concrete paths.
+//!
+//! A table is some hundred patterns, and nearly all of them name nothing of a pod: nothing is allocated until something
+//! is found.
+
+use std::{borrow::Cow, fmt};
 
 use serde_json::Value;
 
@@ -6,23 +11,83 @@ use super::Row;
 
 /// Spelling of "containers and init containers" in a pattern.
 const ANY: &str = "anyContainers";
+/// What it stands for, in the order of messages.
+const KINDS: [&str; 2] = ["initContainers", "containers"];
 
-/// Every present value at `pattern`. `named` are the keys that a trailing `*` leaves to other rows.
-pub(super) fn find<'a>(pod: &'a Value, pattern: &str, named: &[&str]) -> Vec<(String, &'a Value)> {
-    if pattern.contains(ANY) {
-        let kinds = ["initContainers", "containers"].into_iter();
-        return kinds.flat_map(|kind| find(pod, &pattern.replace(ANY, kind), named)).collect();
-    }
-    let mut at = vec![(String::new(), pod)];
-    for segment in pattern.split('.') {
-        let (key, each) = segment.strip_suffix("[]").map_or((segment, false), |key| (key, true));
-        at = at.into_iter().flat_map(|(path, value)| step(&path, value, key, named)).collect();
-        if each {
-            at = at.into_iter().flat_map(|(path, value)| elements(&path, value)).collect();
+/// Where a value is, from the pod down; a link per step, each on the stack of the walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path<'p> {
+    Pod,
+    Key(&'p Self, &'p str),
+    Element(&'p Self, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod => Ok(()),
+            Self::Key(Self::Pod, key) => f.write_str(key),
+            Self::Key(parent, key) if key.contains(['.', '/']) => write!(f, "{parent}['{key}']"),
+            Self::Key(parent, key) => write!(f, "{parent}.{key}"),
+            Self::Element(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
-    at.retain(|(_, value)| !is_empty(value));
-    at
+}
+
+/// Tells of every present value at a pattern.
+pub(super) struct Walk<'w, F> {
+    /// Keys that a trailing `*` leaves to other rows.
+    pub(super) named: &'w [&'w str],
+    /// Who is told.
+    pub(super) found: F,
+}
+
+impl<F: FnMut(&Path<'_>, &Value)> Walk<'_, F> {
+    /// Looks at the whole pod.
+    pub(super) fn pod(&mut self, pod: &Value, pattern: &str) {
+        self.below(pod, &Path::Pod, pattern);
+    }
+
+    fn below(&mut self, value: &Value, path: &Path<'_>, pattern: &str) {
+        if pattern.is_empty() {
+            if !is_empty(value) {
+                (self.found)(path, value);
+            }
+            return;
+        }
+        let Value::Object(map) = value else { return };
+        let (segment, rest) = pattern.split_once('.').unwrap_or((pattern, ""));
+        let (key, each) = segment.strip_suffix("[]").map_or((segment, false), |key| (key, true));
+        match key {
+            "*" => {
+                for (key, value) in map.iter().filter(|(key, _)| !self.named.iter().any(|n| same(n, key))) {
+                    self.member(value, &Path::Key(path, key), each, rest);
+                }
+            }
+            ANY => {
+                for kind in KINDS {
+                    map.get(kind)
+                        .into_iter()
+                        .for_each(|v| self.member(v, &Path::Key(path, kind), each, rest));
+                }
+            }
+            // Label and resource names hold dots, so a pattern spells them with `~` for `.`.
+            key => {
+                let key =
+                    if key.contains('~') { Cow::Owned(key.replace('~', ".")) } else { Cow::Borrowed(key) };
+                map.get(&*key).into_iter().for_each(|v| self.member(v, &Path::Key(path, &key), each, rest));
+            }
+        }
+    }
+
+    fn member(&mut self, value: &Value, path: &Path<'_>, each: bool, rest: &str) {
+        if !each {
+            return self.below(value, path, rest);
+        }
+        for (index, element) in value.as_array().into_iter().flatten().enumerate() {
+            self.below(element, &Path::Element(path, index), rest);
+        }
+    }
 }
 
 /// The last keys of the table's other rows with the same parent as `pattern`, when `pattern` ends in `*`.
@@ -32,30 +97,19 @@ pub(super) fn named_beside<'t>(pattern: &str, table: &'t [Row]) -> Vec<&'t str> 
     rest.filter_map(|rest| rest.split(['.', '[']).next()).filter(|key| *key != "*").collect()
 }
 
-/// A scalar as JSON writes it, without quotes.
-pub(super) fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn step<'a>(path: &str, value: &'a Value, key: &str, named: &[&str]) -> Vec<(String, &'a Value)> {
-    let join = |k: &str| match (path.is_empty(), k.contains(['.', '/'])) {
-        (true, _) => k.to_owned(),
-        (_, true) => format!("{path}['{k}']"),
-        _ => format!("{path}.{k}"),
-    };
-    let Value::Object(map) = value else { return Vec::new() };
-    // Label and resource names hold dots, so a pattern spells them with `~` for `.`.
-    let key = key.replace('~', ".");
-    if key == "*" {
-        let others = map.iter().filter(|(k, _)| !named.iter().any(|n| n.replace('~', ".") == **k));
-        return others.map(|(k, v)| (join(k), v)).collect();
+/// Whether a scalar is this text as JSON writes it, without quotes.
+pub(super) fn is(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(own) => own == text,
+        Value::Bool(own) => text == if *own { "true" } else { "false" },
+        other => other.to_string() == text,
     }
-    map.get(&key).map(|v| (join(&key), v)).into_iter().collect()
 }
 
-fn elements<'a>(path: &str, value: &'a Value) -> Vec<(String, &'a Value)> {
-    let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().enumerate().map(|(i, v)| (format!("{path}[{i}]"), v)).collect()
+/// Whether a pattern's key spells this key.
+fn same(pattern: &str, key: &str) -> bool {
+    let dot = |b: u8| if b == b'~' { b'.' } else { b };
+    pattern.len() == key.len() && pattern.bytes().map(dot).eq(key.bytes())
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -14,6 +14,7 @@ use super::WireError;
 #[derive(Debug, Clone)]
 pub struct NameList<'a> {
     text: Cow<'a, str>,
+    len: usize,
 }
 
 impl<'a> NameList<'a> {
@@ -24,11 +25,33 @@ impl<'a> NameList<'a> {
     pub fn new(raw: &'a str) -> Result<Self, WireError> {
         let text = raw.trim();
         if is_plain(text.as_bytes()) {
-            return Ok(Self { text: Cow::Borrowed(text) });
+            let len = memchr_iter(b',', text.as_bytes()).count() + 1;
+            return Ok(Self { text: Cow::Borrowed(text), len });
         }
         let names: Vec<String> = serde_json::from_str(text).map_err(WireError::Names)?;
         let text = serde_json::to_string(&names).map_err(WireError::Names)?;
-        Ok(Self { text: Cow::Owned(text) })
+        Ok(Self { text: Cow::Owned(text), len: names.len() })
+    }
+
+    /// Takes text that nobody has looked at yet, if it is an array of at least one string, without escapes and without a
+    /// blank between the strings: each quote then closes a string before the next comma, or opens one behind it.
+    pub(super) fn as_go_writes(text: &'a str) -> Option<Self> {
+        let inner = text.strip_prefix('[')?.strip_suffix(']')?.as_bytes();
+        let (mut quotes, mut opens, mut len) = (memchr_iter(b'"', inner), 0, 0);
+        loop {
+            let (open, close) = (quotes.next()?, quotes.next()?);
+            if open != opens {
+                return None;
+            }
+            (opens, len) = (close + 2, len + 1);
+            match inner.get(close + 1) {
+                Some(b',') => {}
+                Some(_) => return None,
+                None => break,
+            }
+        }
+        let plain = memchr(b'\\', inner).is_none() && inner.iter().all(|b| *b >= b' ');
+        plain.then_some(Self { text: Cow::Borrowed(text), len })
     }
 
     /// The array as text, byte for byte as sent unless it held escapes.
@@ -37,17 +60,13 @@ impl<'a> NameList<'a> {
     }
 
     /// How many names there are.
-    pub fn len(&self) -> usize {
-        let bytes = self.text.as_bytes();
-        match memchr(b'"', bytes) {
-            Some(_) => memchr_iter(b',', bytes).count() + 1,
-            None => 0,
-        }
+    pub const fn len(&self) -> usize {
+        self.len
     }
 
     /// Whether there is no name at all.
-    pub fn is_empty(&self) -> bool {
-        memchr(b'"', self.text.as_bytes()).is_none()
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Where each occurrence of `quoted` (a name with its quotes) stands. A name that only contains it, or that
