@@ -102,7 +102,10 @@ pub(super) fn is(value: &Value, text: &str) -> bool {
     match value {
         Value::String(own) => own == text,
         Value::Bool(own) => text == if *own { "true" } else { "false" },
-        other => other.to_string() == text,
+        other => {
+            let own = other.to_string();
+            own == text
+        }
     }
 }
 
