@@ -25,7 +25,8 @@ impl<'a> NameList<'a> {
     pub fn new(raw: &'a str) -> Result<Self, WireError> {
         let text = raw.trim();
         if is_plain(text.as_bytes()) {
-            let len = memchr_iter(b',', text.as_bytes()).count() + 1;
+            let commas = memchr_iter(b',', text.as_bytes()).count();
+            let len = memchr(b'"', text.as_bytes()).map_or(0, |_| commas + 1);
             return Ok(Self { text: Cow::Borrowed(text), len });
         }
         let names: Vec<String> = serde_json::from_str(text).map_err(WireError::Names)?;
