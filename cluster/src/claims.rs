@@ -79,7 +79,7 @@ pub fn virtual_nodes(snapshot: &Snapshot) -> Vec<VirtualNode> {
         name: row.name.clone(),
         provider: row.provider.clone().unwrap_or_default(),
         zone: row.zone().to_owned(),
-        labels: row.labels.clone(),
+        labels: row.labels.to_map(),
         ready: row.ready && !row.unschedulable,
         billing: Billing::default(),
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use policies::node::{NodeClass, NodeRow};
+use policies::node::{NodeClass, NodeRow, Texts};
 use policies::policy::Policy;
 use smol_str::SmolStr;
 
@@ -54,6 +54,8 @@ pub struct Index {
     /// Details of pods that are in the cloud, may go there, or are bound to a node that is not known yet.
     details: HashMap<PodKey, Arc<BurstPod>, RandomState>,
     shapes: Shapes,
+    /// Of labels.
+    texts: Texts,
     node_generation: u32,
     pod_generation: u32,
     /// Pods without a node.
@@ -76,13 +78,14 @@ impl Index {
         let undecodable = node.undecodable;
         let Some(slot) = self.slots.get_mut(id.at()) else { return };
         let before = slot.class();
-        let row = node.into_row(slot.used.total());
+        let mut row = node.into_row(slot.used.total());
         slot.generation = generation;
         slot.undecodable = undecodable;
         if slot.row.as_deref() == Some(&row) {
             return;
         }
         let class = row.class;
+        row.labels = self.texts.share(&row.labels);
         slot.row = Some(Arc::new(row));
         self.nodes_changed |= before != Some(class);
         self.details_changed |= before != Some(class);

@@ -23,8 +23,11 @@ use crate::index::Index;
 use crate::slim::{SlimNode, SlimPod};
 use crate::snapshot::Snapshot;
 
-/// Longest time that an event waits to be published.
+/// How long an event waits for others to be published with it.
 const BATCH_TIME: Duration = Duration::from_millis(10);
+
+/// Shortest time between two publications, unless a batch is full: each looks at every node.
+const SPACING: Duration = Duration::from_millis(50);
 
 /// Most events in one batch.
 const BATCH_EVENTS: usize = 256;
@@ -94,6 +97,7 @@ impl ClusterWatch {
             synced: sender,
             waiting: 0,
             publish_at: None,
+            published: None,
         };
         tracker.spawn(async move { cancel.run_until_cancelled(writer.run(&client)).await });
         handle
@@ -110,6 +114,7 @@ struct Writer {
     synced: watch::Sender<bool>,
     waiting: usize,
     publish_at: Option<Instant>,
+    published: Option<Instant>,
 }
 
 impl Writer {
@@ -199,7 +204,8 @@ impl Writer {
         self.freshness.event(now);
         if *self.synced.borrow() {
             self.waiting += 1;
-            self.publish_at.get_or_insert(now + BATCH_TIME);
+            let spaced = self.published.map_or(now, |at| at + SPACING);
+            self.publish_at.get_or_insert(spaced.max(now + BATCH_TIME));
         }
     }
 
@@ -221,6 +227,7 @@ impl Writer {
         self.synced.send_replace(true);
         self.waiting = 0;
         self.publish_at = None;
+        self.published = Some(Instant::now());
     }
 }
 

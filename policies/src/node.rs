@@ -1,6 +1,8 @@
 //! A node as a decision sees it: one plain row, filled by whoever watches the cluster.
 
-use std::collections::BTreeMap;
+mod labels;
+
+pub use labels::{NodeLabels, Texts};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +61,7 @@ pub struct NodeRow {
     /// All taints.
     pub taints: Vec<Taint>,
     /// All labels (nodes are few, pods are many).
-    pub labels: BTreeMap<String, String>,
+    pub labels: NodeLabels,
     /// Condition Ready is True.
     pub ready: bool,
     /// `spec.unschedulable`.
@@ -74,6 +76,6 @@ impl NodeRow {
 
     /// The zone, by Kubernetes' label or by ours; empty if it has none.
     pub fn zone(&self) -> &str {
-        ZONES.iter().find_map(|key| self.labels.get(*key)).map(String::as_str).unwrap_or_default()
+        ZONES.iter().find_map(|key| self.labels.get(*key)).unwrap_or_default()
     }
 }

@@ -60,10 +60,10 @@ impl Term {
         self.match_expressions.is_empty() && self.match_fields.is_empty()
     }
 
-    /// Whether the node satisfies the term.
-    pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+    /// Whether the node of this name satisfies the term; `label` gives the value of a label.
+    pub fn matches<'l>(&self, name: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         !self.is_empty()
-            && self.match_expressions.iter().all(|r| r.matches(labels.get(&r.key).map(String::as_str)))
+            && self.match_expressions.iter().all(|r| r.matches(label(&r.key)))
             && self.match_fields.iter().all(|r| r.key == FIELD_NAME && r.matches(Some(name)))
     }
 }
@@ -125,8 +125,9 @@ pub const fn effect_name(effect: TaintEffect) -> &'static str {
 /// Whether a node satisfies a pod's `nodeSelector` and required node affinity. `required` is `None` when the pod
 /// requires nothing; an empty list matches no node.
 pub fn selects(selector: &BTreeMap<String, String>, required: Option<&[Term]>, node: &NodeRow) -> bool {
-    selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-        && required.is_none_or(|terms| terms.iter().any(|t| t.matches(&node.name, &node.labels)))
+    selector.iter().all(|(key, value)| node.labels.has(key, value))
+        && required
+            .is_none_or(|terms| terms.iter().any(|t| t.matches(&node.name, |key| node.labels.get(key))))
 }
 
 #[cfg(test)]
@@ -165,14 +166,14 @@ mod tests {
 
     #[test]
     fn terms() {
-        let labels = BTreeMap::from([("k".to_owned(), "a".to_owned())]);
+        let labels = |key: &str| (key == "k").then_some("a");
         let name = |v: &str| Requirement { key: FIELD_NAME.into(), ..requirement("In", &[v]) };
-        assert!(!Term::default().matches("n", &labels));
+        assert!(!Term::default().matches("n", labels));
         let term = |e, f| Term { match_expressions: e, match_fields: f };
-        assert!(term(vec![requirement("In", &["a"])], vec![]).matches("n", &labels));
-        assert!(!term(vec![requirement("In", &["a"])], vec![name("m")]).matches("n", &labels));
-        assert!(term(vec![], vec![name("n")]).matches("n", &labels));
-        assert!(!term(vec![], vec![requirement("Exists", &[])]).matches("n", &labels));
+        assert!(term(vec![requirement("In", &["a"])], vec![]).matches("n", labels));
+        assert!(!term(vec![requirement("In", &["a"])], vec![name("m")]).matches("n", labels));
+        assert!(term(vec![], vec![name("n")]).matches("n", labels));
+        assert!(!term(vec![], vec![requirement("Exists", &[])]).matches("n", labels));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl SlimNode {
             allocatable: self.allocatable,
             requested,
             taints: self.taints,
-            labels: self.labels,
+            labels: self.labels.into(),
             ready: self.ready,
             unschedulable: self.unschedulable,
         }

@@ -111,7 +111,7 @@ mod tests {
             allocatable: cpu(1_000),
             requested: Resources::default(),
             taints: vec![],
-            labels: std::collections::BTreeMap::new(),
+            labels: Default::default(),
             ready,
             unschedulable,
         };

@@ -1,7 +1,5 @@
 #![allow(clippy::needless_pass_by_value, reason = "tables read best with literals in place")]
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -27,7 +25,7 @@ fn real(name: &str, cpu_milli: u64) -> NodeRow {
         allocatable: room(4000, 8),
         requested: Resources { cpu_milli: 4000 - cpu_milli, pods: 1, ..Resources::default() },
         taints: vec![],
-        labels: BTreeMap::from([("zone".into(), "a".into())]),
+        labels: [("zone".to_owned(), "a".to_owned())].into_iter().collect(),
         ready: true,
         unschedulable: false,
     }
@@ -44,7 +42,7 @@ fn virtual_node(name: &str) -> NodeRow {
             taint(keys::TAINT_PROVIDER, TaintEffect::NoSchedule),
             taint(keys::TAINT_PREFER, TaintEffect::PreferNoSchedule),
         ],
-        labels: BTreeMap::from([(keys::NODE_TYPE.into(), keys::NODE_TYPE_VIRTUAL.into())]),
+        labels: [(keys::NODE_TYPE.to_owned(), keys::NODE_TYPE_VIRTUAL.to_owned())].into_iter().collect(),
         ..real(name, 0)
     }
 }

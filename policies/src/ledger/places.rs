@@ -74,7 +74,7 @@ impl Row {
         match (self.tier.side, bound.class) {
             (Side::Local, NodeClass::Real) => {
                 let labels = real.get(bound.name.as_str()).map(|n| &n.labels);
-                self.tier.node_selector.iter().all(|(k, v)| labels.is_some_and(|l| l.get(k) == Some(v)))
+                self.tier.node_selector.iter().all(|(k, v)| labels.is_some_and(|l| l.has(k, v)))
             }
             (Side::Cloud, NodeClass::Virtual) => {
                 let unknown = || VirtualNode {
@@ -96,7 +96,7 @@ impl Row {
     /// Whether a real node belongs to the tier.
     pub(super) fn takes_real(&self, node: &NodeRow) -> bool {
         self.tier.side == Side::Local
-            && self.tier.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+            && self.tier.node_selector.iter().all(|(key, value)| node.labels.has(key, value))
     }
 
     /// The nodes of the tier as a term of a required node affinity.

@@ -569,7 +569,7 @@ fn row(node: &Node) -> NodeRow {
         allocatable: node.size.resources(),
         requested: crate::resources::Resources::default(),
         taints: vec![],
-        labels: BTreeMap::new(),
+        labels: Default::default(),
         ready: true,
         unschedulable: false,
     }

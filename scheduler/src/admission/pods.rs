@@ -147,7 +147,7 @@ fn judge(
 fn virtual_labels(snapshot: &Snapshot) -> Option<BTreeSet<String>> {
     let mut nodes = snapshot.virtual_nodes().peekable();
     nodes.peek()?;
-    Some(nodes.flat_map(|node| node.labels.keys().cloned()).collect())
+    Some(nodes.flat_map(|node| node.labels.iter().map(|(key, _)| key.to_owned())).collect())
 }
 
 fn policy(

@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::decisions::{CLOUD, Decision, Ring};
 use crate::metrics::{Metric, Metrics};
 
-/// Time for the picture to have taken the binding in: it is published in batches of some 20 ms.
+/// Time for the picture to have taken the binding in: it is published at most every 50 ms.
 const SETTLE: Duration = Duration::from_millis(200);
 /// Bindings that wait to be explained; beyond it they are not.
 const QUEUE: usize = 4096;

@@ -83,7 +83,7 @@ mod tests {
                 allocatable: Resources::default(),
                 requested: Resources::default(),
                 taints: vec![],
-                labels: [].into(),
+                labels: Default::default(),
                 ready: true,
                 unschedulable: false,
             };

@@ -126,9 +126,9 @@ fn can_land(pod: &Value, class: NodeClass) -> bool {
         requested: Resources::default(),
         taints: if is_virtual { vec![taint] } else { vec![] },
         labels: if is_virtual {
-            labels(&[("type", "virtual-kubelet"), ("zone", "other")])
+            labels(&[("type", "virtual-kubelet"), ("zone", "other")]).into()
         } else {
-            Labels::new()
+            Labels::new().into()
         },
         ready: true,
         unschedulable: false,

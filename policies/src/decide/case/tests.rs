@@ -23,7 +23,7 @@ fn node(name: &str, class: NodeClass, cpu_milli: u64) -> NodeRow {
         allocatable: Resources { cpu_milli, memory_bytes: 1 << 40, pods: 1000, ..Resources::default() },
         requested: Resources::default(),
         taints: if cloud { vec![taint] } else { vec![] },
-        labels: BTreeMap::new(),
+        labels: Default::default(),
         ready: true,
         unschedulable: false,
     }

@@ -107,20 +107,21 @@ fn repairs(pod: &PodFacts, node: &NodeRow, met: Reason) -> Option<Vec<Change>> {
 /// The labels that a node lacks for the pod's selector and for the term of its required affinity that needs the fewest;
 /// none where labels cannot do it.
 fn labels(pod: &PodFacts, node: &NodeRow) -> Option<Vec<Change>> {
-    let mut labels = node.labels.clone();
+    let own = node.labels.to_map();
+    let mut labels = own.clone();
     for (key, value) in &pod.node_selector {
         labels.insert(key.clone(), value.clone());
     }
     if let Some(terms) = &pod.required_terms {
         let fitted = terms.iter().filter_map(|term| fitted(term, &node.name, &labels));
-        labels = fitted.min_by_key(|fitted| differences(&node.labels, fitted).count())?;
+        labels = fitted.min_by_key(|fitted| differences(&own, fitted).count())?;
     }
     let change = |(key, value): (&String, Option<&String>)| Change::Label {
         node: node.name.clone(),
         key: key.clone(),
         value: value.cloned(),
     };
-    Some(differences(&node.labels, &labels).map(change).collect())
+    Some(differences(&own, &labels).map(change).collect())
 }
 
 /// The labels with those changed that the term needs; none where no label can satisfy it.
@@ -135,7 +136,7 @@ fn fitted(term: &Term, node: &str, labels: &BTreeMap<String, String>) -> Option<
             None => labels.remove(&requirement.key),
         };
     }
-    term.matches(node, &labels).then_some(labels)
+    term.matches(node, |key| labels.get(key).map(String::as_str)).then_some(labels)
 }
 
 /// The value with which a requirement holds that does not hold now: `Some(None)` is no label at all.
@@ -176,12 +177,7 @@ pub fn apply(change: &Change, node: &mut NodeRow) {
             node.ready = true;
             node.taints.retain(|t| t.key != feasible::NOT_READY_TAINT);
         }
-        Change::Label { key, value: Some(value), .. } => {
-            node.labels.insert(key.clone(), value.clone());
-        }
-        Change::Label { key, value: None, .. } => {
-            node.labels.remove(key);
-        }
+        Change::Label { key, value, .. } => node.labels.change(key, value.as_deref()),
         _ => {}
     }
 }

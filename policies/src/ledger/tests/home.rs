@@ -184,8 +184,7 @@ fn ceilings_and_tiers_of_real_nodes_hold() {
         ))
     };
     check("no node of the tier", "", |sky| sky.spec = tiers("{pods: 1}"));
-    let own =
-        |sky: &mut Sky| drop(sky.scene.real_nodes[0].labels.insert("pool".to_owned(), "own".to_owned()));
+    let own = |sky: &mut Sky| sky.scene.real_nodes[0].labels.change("pool", Some("own"));
     check("one with room under its ceiling", "a b", |sky| {
         own(sky);
         sky.spec = tiers("{pods: 1}");

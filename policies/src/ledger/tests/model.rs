@@ -264,7 +264,8 @@ impl Model {
     }
 
     fn free(&self) -> Vec<(String, String, Resources)> {
-        let row = |n: &NodeRow| (n.name.clone(), n.labels["pool"].clone(), n.free());
+        let row =
+            |n: &NodeRow| (n.name.clone(), n.labels.get("pool").unwrap_or_default().to_owned(), n.free());
         self.scene.real_nodes.iter().map(row).collect()
     }
 
