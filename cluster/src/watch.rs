@@ -205,7 +205,7 @@ impl Writer {
         if *self.synced.borrow() {
             self.waiting += 1;
             let spaced = self.published.map_or(now, |at| at + SPACING);
-            self.publish_at.get_or_insert(spaced.max(now + BATCH_TIME));
+            self.publish_at.get_or_insert_with(|| spaced.max(now + BATCH_TIME));
         }
     }
 

@@ -76,6 +76,6 @@ impl NodeRow {
 
     /// The zone, by Kubernetes' label or by ours; empty if it has none.
     pub fn zone(&self) -> &str {
-        ZONES.iter().find_map(|key| self.labels.get(*key)).unwrap_or_default()
+        ZONES.iter().find_map(|key| self.labels.get(key)).unwrap_or_default()
     }
 }
