@@ -259,7 +259,7 @@ impl Engine<'_> {
             .into_iter()
             .map(|row| before.as_ref().filter(|b| b.name == row.name).unwrap_or(row))
             .collect();
-        let class = stock::class(facts.requests);
+        let class = stock::class(facts.cloud_requests());
         let judge = |node: &NodeRow| {
             let sold_out = || self.sold_out(&node.name, &class).then_some(Reason::SoldOut);
             provider::objection(node.provider.as_deref(), &body, &facts).or_else(sold_out)
@@ -412,7 +412,7 @@ impl Engine<'_> {
         let priced = self.prices.prices.iter().find(|p| p.provider == provider).map(|p| p.currency.clone());
         let currency = currency.or(priced)?;
         let place = Place { provider, zone: "", billing: Billing::OnDemand };
-        let quote = self.prices.quote(&currency, place, facts.requests, None)?;
+        let quote = self.prices.quote(&currency, place, facts.cloud_requests(), None)?;
         Some(per_hour(quote.rate, currency))
     }
 }

@@ -27,6 +27,7 @@ pub fn claim(pod: &GovernedPod, spec: &BurstPolicySpec, snapshot: &Snapshot, pre
         name: pod.name().to_owned(),
         policy: pod.policy().or(spec.policy).unwrap_or_default(),
         requests: if pod.undecodable { unknown() } else { pod.requests },
+        beside: pod.beside().unwrap_or(Resources { pods: 0, ..unknown() }),
         billed: None,
         created: pod.created.map_or(0, jiff::Timestamp::as_second),
         unschedulable_since: pod.unschedulable_since.map(jiff::Timestamp::as_second),
@@ -155,6 +156,20 @@ mod tests {
         let claim = of(&json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "much"}}}]}}));
         assert!(claim.requests.cpu_milli >= HUGE && claim.requests.memory_bytes >= HUGE);
         assert_eq!(claim.requests.pods, 1);
+    }
+
+    /// Guards the money: what runs beside a pod is paid for.
+    #[test]
+    fn what_runs_beside_a_pod_counts_and_what_cannot_be_read_fits_nowhere() {
+        let beside = |text: &str| {
+            of(&json!({"metadata": {"annotations": {"burst.io/daemonsets-requests": text}}})).beside
+        };
+        let some = beside(r#"{"cpu":"150m","memory":"96Mi"}"#);
+        assert_eq!((some.cpu_milli, some.memory_bytes, some.pods), (150, 96 << 20, 0));
+        for broken in ["", "much", r#"{"cpu":"much"}"#] {
+            assert!(beside(broken).cpu_milli >= HUGE, "{broken}");
+        }
+        assert_eq!(of(&json!({})).beside, Resources::default());
     }
 
     #[test]

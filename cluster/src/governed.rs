@@ -28,8 +28,14 @@ use crate::slim::PodPhase;
 use crate::slim::wire::{decode, identity, identity_of, or_default, text};
 
 /// Annotations that the leader reads.
-const ANNOTATIONS: [&str; 5] =
-    [keys::BURST_POLICY, keys::RESOLVED_POLICY, keys::GRANT, keys::GANG_SIZE, keys::UNSUPPORTED_BY];
+const ANNOTATIONS: [&str; 6] = [
+    keys::BURST_POLICY,
+    keys::RESOLVED_POLICY,
+    keys::GRANT,
+    keys::GANG_SIZE,
+    keys::UNSUPPORTED_BY,
+    keys::DAEMONSETS_REQUESTS,
+];
 
 /// A governed pod.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +124,11 @@ impl GovernedPod {
     pub fn unsupported_by(&self) -> impl Iterator<Item = &str> {
         let names = self.annotations.get(keys::UNSUPPORTED_BY).map(String::as_str).unwrap_or_default();
         names.split(',').filter(|name| !name.is_empty())
+    }
+
+    /// What the DaemonSets beside it ask for; none if that cannot be read.
+    pub fn beside(&self) -> Option<Resources> {
+        policies::daemons::record::requests(&self.annotations).ok()
     }
 
     /// Whether our gate holds it.

@@ -7,6 +7,7 @@ mod borrowed;
 pub mod bound_pods;
 pub mod claims;
 pub mod client;
+pub mod daemons;
 pub mod events;
 pub mod freshness;
 pub mod governed;

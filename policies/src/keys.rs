@@ -69,6 +69,17 @@ pub const OPENED_IN_PROCESS: &str = "burst.io/opened-in-process";
 /// the pod, where another one can. They are not tolerated and not granted.
 pub const UNSUPPORTED_BY: &str = "burst.io/unsupported-by";
 
+/// DaemonSet annotation, `true` or `false`: its containers run beside every burst pod. See [`crate::daemons`].
+pub const REPLACE_IN_CLOUD: &str = "burst.io/replace-in-cloud";
+
+/// Pod annotation written at admission: the DaemonSets whose containers its instance gets, `namespace/name` with commas
+/// between, sorted.
+pub const DAEMONSETS: &str = "burst.io/daemonsets";
+
+/// Pod annotation written at admission: what the containers of [`DAEMONSETS`] ask for together, as a resource list in
+/// JSON. It counts in the cloud only.
+pub const DAEMONSETS_REQUESTS: &str = "burst.io/daemonsets-requests";
+
 /// Pod annotation: what `rewriteTopology` replaced, as JSON.
 pub const ORIGINAL_TOPOLOGY: &str = "burst.io/original-topology";
 
@@ -99,6 +110,8 @@ pub mod tag {
     pub const POD_NAMESPACE: &str = "burst.io/pod-namespace";
     /// Name of the pod (annotation, for people).
     pub const POD_NAME: &str = "burst.io/pod-name";
+    /// Containers of the instance that the pod does not have (annotation; names with commas between).
+    pub const HIDDEN: &str = "burst.io/hidden-containers";
 }
 
 /// Pod annotations with the size a burst pod is billed as, spelled as Huawei's add-on spells them.

@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod burst_policy;
 pub mod crds;
+pub mod daemons;
 pub mod decide;
 pub mod import;
 pub mod keys;

@@ -386,6 +386,91 @@ async fn an_old_picture_is_no_verdict_for_pods_that_may_burst() {
     server.end().await;
 }
 
+fn daemon_set(name: &str, wish: &str, spec: Value) -> Value {
+    let mut template = json!({"containers": [{"name": "c", "image": "i",
+        "resources": {"requests": {"cpu": "150m", "memory": "96Mi"}}}]});
+    json_patch::merge(&mut template, &spec);
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"namespace": "logging", "name": name, "uid": name, "annotations": {"burst.io/replace-in-cloud": wish}},
+        "spec": {"template": {"spec": template}}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemon_sets_that_ask_are_written_on_pods_that_may_burst() {
+    let api = cluster();
+    api.put(daemon_set("agent", "true", json!({})));
+    api.put(daemon_set("metrics", "true", json!({})));
+    api.put(daemon_set("no", "false", json!({})));
+    api.put(daemon_set("bad", "yes", json!({})));
+    api.put(daemon_set("host", "true", json!({"hostNetwork": true})));
+    let server = server(&api).await;
+    let of = |pod: &Value, key: &str| pod["metadata"]["annotations"][format!("burst.io/{key}")].clone();
+    for policy in ["auto", "localPrefer", "enforce"] {
+        let pod = admitted(&server.app, "shop", &bare(json!({"burst-to-cci": policy}))).await;
+        assert_eq!(of(&pod, "daemonsets"), "logging/agent,logging/metrics", "{policy}");
+        assert_eq!(of(&pod, "daemonsets-requests"), r#"{"cpu":"300m","memory":"192Mi"}"#, "{policy}");
+    }
+    let plain = bare(json!({}));
+    assert_eq!(admitted(&server.app, "shop", &plain).await, plain, "nothing for pods that stay");
+    // Of a DaemonSet itself: none beside another.
+    let mut daemon = bare(json!({"burst-to-cci": "auto"}));
+    daemon["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "agent", "controller": true}]);
+    assert_eq!(of(&admitted(&server.app, "shop", &daemon).await, "daemonsets"), Value::Null);
+    api.put(daemon_set("agent", "false", json!({})));
+    let pod = bare(json!({"burst-to-cci": "auto"}));
+    let mut names = Value::Null;
+    for _ in 0..500 {
+        names = of(&admitted(&server.app, "shop", &pod).await, "daemonsets");
+        if names == "logging/metrics" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(names, "logging/metrics", "it no longer asks");
+    server.end().await;
+}
+
+/// Guards the sizes: a pod that may burst is not let through before it is known what runs beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_daemon_sets_are_known_there_is_no_verdict() {
+    let api = cluster();
+    api.fault(Fault::hang().on("GET", "/daemonsets"));
+    let server = start(&api, false).await;
+    eventually("the rest is known", async || {
+        server.app.lookups.policies().synced() && server.app.cluster.snapshot().nodes().next().is_some()
+    })
+    .await;
+    let error = judged(&server.app, &review("shop", &bare(json!({"burst-to-cci": "auto"})), false)).await;
+    assert!(error.expect_err("a verdict").to_string().contains("the DaemonSets are not read yet"));
+    let off = judged(&server.app, &review("shop", &bare(json!({})), false))
+        .await
+        .expect("ordinary pods never wait");
+    assert!(matches!(off, Verdict::Allowed(_)));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_a_daemon_set_reads_why_it_is_not_replaced() {
+    let server = server(&cluster()).await;
+    let warned = async |object: &Value| match judged(&server.app, &review("logging", object, false))
+        .await
+        .expect("a verdict")
+    {
+        Verdict::Allowed(admission) => admission.warnings.join("; "),
+        Verdict::Denied(reason) => panic!("denied: {reason}"),
+    };
+    assert_eq!(warned(&daemon_set("agent", "true", json!({}))).await, "");
+    assert_eq!(warned(&daemon_set("agent", "false", json!({"hostPID": true}))).await, "");
+    let text = warned(&daemon_set("agent", "yes", json!({}))).await;
+    assert!(text.contains("\"yes\"") && text.contains("ignored"), "{text}");
+    let text = warned(&daemon_set("agent", "true", json!({"hostPID": true}))).await;
+    assert!(
+        text.contains("DaemonSet logging/agent") && text.contains("spec.template.spec.hostPID"),
+        "{text}"
+    );
+    server.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_cannot_be_read_refuses_no_workload() {
     let api = cluster();

@@ -124,6 +124,7 @@ impl<'s> Bench<'s> {
         api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": namespace()}}));
         let fixed = PolicyObjects::fixed(objects.clone());
         let lookups = Lookups::start(&api.client(), fixed, "burst-system", &[], &tasks, &tracker);
+        lookups.daemons().wait_synced().await;
         let mut bound = bare_pod();
         bound["spec"]["nodeName"] = json!(Names::Long.name(1));
         let bench = Self {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{patch::Draft, tolerations};
 use crate::{
     burst_policy::{BurstPolicySpec, Limit, PolicyObject, Side, SideLimits, Tier, Wait},
+    daemons::Beside,
     keys,
     pod::PodFacts,
     policy::Policy,
@@ -127,6 +128,18 @@ pub(super) fn record_unable(draft: &mut Draft, unable: Option<&BTreeSet<String>>
             draft.set(&annotation, Value::from(names.join(",")));
         }
         None => draft.remove(&annotation),
+    }
+}
+
+/// Names the DaemonSets beside the pod and what they ask for. What is not true is taken off: sizes and money go by it.
+pub(super) fn record_beside(draft: &mut Draft, beside: Option<&Beside>) {
+    let written = beside.and_then(Beside::written).unzip();
+    for (key, value) in [(keys::DAEMONSETS, written.0), (keys::DAEMONSETS_REQUESTS, written.1)] {
+        let annotation = ["metadata", "annotations", key];
+        match value {
+            Some(value) => draft.set(&annotation, Value::from(value)),
+            None => draft.remove(&annotation),
+        }
     }
 }
 

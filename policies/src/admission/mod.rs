@@ -24,6 +24,8 @@ pub use refusal::Refusal;
 pub use resize::{Resize, admit_resize};
 pub use workload::admit_workload;
 
+use crate::daemons::Beside;
+
 /// What to do instead of a burst policy on a DaemonSet.
 const DAEMON_REMEDY: &str =
     "a DaemonSet has one pod per node and cannot burst: use off, or run the pods from a Deployment";
@@ -41,6 +43,8 @@ pub struct Settings {
     pub virtual_labels: Option<BTreeSet<String>>,
     /// The providers of the virtual nodes that the pod could go to, where they do not judge it alike.
     pub providers: Providers,
+    /// The DaemonSets that the pod gets beside it in the cloud.
+    pub beside: Beside,
 }
 
 /// Values of the provider taint, apart by whether the provider can run the pod; both empty where all can or none can.

@@ -73,6 +73,7 @@ pub fn admit_pod(
     }
     governance::record(&mut draft, governance, held_back);
     governance::record_unable(&mut draft, may_burst.then_some(&settings.providers.unable));
+    governance::record_beside(&mut draft, may_burst.then_some(&settings.beside));
     annotate(&mut draft, facts, resolved);
     let warnings = warnings.into_iter().map(|w| format!("{object}: {w}")).collect();
     Ok(Admission { patch: draft.into_ops(), warnings })

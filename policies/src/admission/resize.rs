@@ -36,7 +36,11 @@ pub struct Resize<'a> {
 /// [`Refusal::Resize`] with the ceiling or the budget that it would pass, in numbers.
 pub fn admit_resize(resize: &Resize<'_>) -> Result<(), Refusal> {
     let Some(grant) = resize.ledger.grants.get(&resize.pod.uid) else { return Ok(()) };
-    let wanted = Resources { pods: grant.requests.pods, ..resize.pod.requests };
+    let asked = match grant.side {
+        Side::Cloud => resize.pod.cloud_requests(),
+        Side::Local => resize.pod.requests,
+    };
+    let wanted = Resources { pods: grant.requests.pods, ..asked };
     if wanted.fits(grant.requests) {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "tables read best with literals in place")]
 
+mod beside;
 mod governed;
 mod property;
 mod resizes;

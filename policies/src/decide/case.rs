@@ -349,7 +349,7 @@ fn turns(pod: &PodFacts, governed: &Governed<'_>) -> Vec<Turn> {
             currency: budget.currency.clone(),
         }));
     }
-    let class = stock::class(pod.requests);
+    let class = stock::class(pod.cloud_requests());
     for (node, report) in governed.world.reports {
         let out = report.stock_outs.iter().filter(|s| s.class == class && s.until > governed.world.now);
         turns.extend(out.map(|s| Turn::Stock {
@@ -370,7 +370,8 @@ fn turns(pod: &PodFacts, governed: &Governed<'_>) -> Vec<Turn> {
 
 /// More than everybody together could ask for: as good as no ceiling.
 fn demand(governed: &Governed<'_>, what: Counted) -> u64 {
-    let claims = governed.claims.iter().map(|claim| Resources { pods: 1, ..claim.requests });
+    let claims =
+        governed.claims.iter().map(|claim| Resources { pods: 1, ..claim.requests.plus(claim.beside) });
     let grants = governed.ledger.grants.values().map(|grant| Resources { pods: 1, ..grant.requests });
     let sum = claims.chain(grants).fold(Resources::default(), Resources::plus);
     match what {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     pod::{PodFacts, view::PodView},
     reasons::Reason,
-    shape::cci::{POD_DISK_MAX, Refusal, asks, disk, round},
+    shape::cci::{Amount, Ask, POD_DISK_MAX, Refusal, asks, disk, round},
     support::{self, HUAWEI},
 };
 
@@ -33,13 +33,24 @@ fn cci(text: &str, facts: &PodFacts) -> Option<Reason> {
     }
     let pod = Specified::read(text)?;
     let view = PodView::deserialize(&pod).ok()?;
-    match round(&asks(&view)) {
+    match round(&together(&view, facts)) {
         Err(Refusal::NoCpu) => return Some(Reason::NoCpuRequest),
         Err(Refusal::TooLarge(_)) => return Some(Reason::ShapeTooLarge),
         Ok(_) if disk(&view) > POD_DISK_MAX => return Some(Reason::ShapeTooLarge),
         Ok(_) => {}
     }
     unsupported(HUAWEI, &pod)
+}
+
+/// What the containers ask for, and what runs beside them.
+fn together(pod: &PodView<'_>, facts: &PodFacts) -> Vec<Ask> {
+    let mut all = asks(pod);
+    let beside = facts.cloud_requests().minus(facts.requests);
+    if beside.cpu_milli > 0 || beside.memory_bytes > 0 {
+        let amount = Amount { cpu_milli: Some(beside.cpu_milli), memory_bytes: Some(beside.memory_bytes) };
+        all.push(Ask { requests: amount, limits: amount, ..Ask::default() });
+    }
+    all
 }
 
 fn unsupported(provider: &str, pod: &Value) -> Option<Reason> {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeReport, Seconds};
+use super::{NodeReport, Seconds, limits::counted};
 use crate::{
+    burst_policy::Side,
     node::{NodeClass, NodeRow},
     policy::Policy,
     price::{Billing, PriceBook},
@@ -26,6 +27,8 @@ pub struct Claim {
     pub policy: Policy,
     /// Effective requests; `pods` is counted as 1 whatever stands here.
     pub requests: Resources,
+    /// What the DaemonSets beside it ask for: it counts in the cloud only.
+    pub beside: Resources,
     /// The size that the cloud bills, where it is known exactly; else it is worked out from the requests.
     pub billed: Option<Resources>,
     /// `metadata.creationTimestamp`.
@@ -60,6 +63,14 @@ impl Claim {
     /// Whether it may still want something.
     pub const fn is_live(&self) -> bool {
         !self.deleting && !self.finished
+    }
+
+    /// What it counts as on a side: one pod.
+    pub(super) const fn counted(&self, side: Side) -> Resources {
+        match side {
+            Side::Local => counted(self.requests),
+            Side::Cloud => counted(self.requests.plus(self.beside)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use requests::{BadQuantity, QuantityProblem, is_gpu, read_list};
 
 use crate::{
-    keys,
+    daemons, keys,
     policy::Policy,
     resources::Resources,
     selector::{Requirement, Term, Toleration},
@@ -177,6 +177,12 @@ impl PodFacts {
     /// Whether a DaemonSet manages the pod.
     pub fn is_daemon(&self) -> bool {
         self.controller().is_some_and(|c| c.kind == "DaemonSet")
+    }
+
+    /// What it asks for in the cloud: its own requests and those of the DaemonSets beside it. An annotation that cannot be
+    /// read adds nothing here; the ledger takes it for more than any ceiling.
+    pub fn cloud_requests(&self) -> Resources {
+        self.requests.plus(daemons::record::requests(&self.annotations).unwrap_or_default())
     }
 
     /// The policy that admission wrote on the pod.

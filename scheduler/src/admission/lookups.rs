@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cluster::daemons::KeptDaemon;
+use cluster::kept::Kept;
 use cluster::owners::OwnerError;
 use cluster::policy_objects::PolicyObjects;
 use cluster::slim::OwnerRef;
@@ -64,6 +66,12 @@ pub enum LookupError {
         /// Why.
         reason: String,
     },
+    /// The DaemonSets are not known yet, and one of them may run beside the pod.
+    #[error("burst: {object} may burst, and the DaemonSets are not read yet")]
+    Daemons {
+        /// The pod.
+        object: String,
+    },
     /// The policy objects are not known yet, and one of them may hold limits for the pod.
     #[error("burst: {object} may burst, and the BurstPolicy objects are not read yet")]
     Objects {
@@ -83,6 +91,7 @@ enum Command {
 pub struct Lookups {
     owners: OwnerResolver,
     policies: PolicyObjects,
+    daemons: Kept<KeptDaemon>,
     namespaces: Store<Namespace>,
     commands: mpsc::Sender<Command>,
 }
@@ -104,7 +113,8 @@ impl Lookups {
         let (commands, queue) = mpsc::channel(QUEUE);
         tracker.spawn(work(client.clone(), ledgers.to_owned(), queue, stop.clone(), tracker.clone()));
         let owners = OwnerResolver::start(client.clone(), stop.clone(), tracker);
-        let lookups = Self { owners, policies, namespaces, commands };
+        let daemons = cluster::daemons::watch(client, stop.clone(), tracker);
+        let lookups = Self { owners, policies, daemons, namespaces, commands };
         let marking = marking::keep(lookups.clone(), changed, exempt.to_vec());
         let stop = stop.clone();
         tracker.spawn(async move { stop.run_until_cancelled(marking).await });
@@ -114,6 +124,11 @@ impl Lookups {
     /// The policy objects.
     pub const fn policies(&self) -> &PolicyObjects {
         &self.policies
+    }
+
+    /// The DaemonSets.
+    pub const fn daemons(&self) -> &Kept<KeptDaemon> {
+        &self.daemons
     }
 
     /// Every namespace that the watch knows.

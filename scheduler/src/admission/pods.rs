@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::Snapshot;
+use cluster::daemons::asking;
 use cluster::policy_objects::PolicyObjects;
 use policies::admission::{Governance, Settings, admit_pod};
 use policies::burst_policy::{PolicyKind, PolicyObject, best};
+use policies::daemons::{self, Beside};
 use policies::keys;
 use policies::pod::{FactsError, OwnerRef, PodFacts};
 use policies::policy::Policy;
@@ -61,6 +63,9 @@ fn missing(title: &str, may_burst: bool, active: bool, around: &Around<'_>) -> O
     let object = || title.to_owned();
     if (may_burst || active) && !around.lookups.policies().synced() {
         return Some(LookupError::Objects { object: object() });
+    }
+    if may_burst && !around.lookups.daemons().synced() {
+        return Some(LookupError::Daemons { object: object() });
     }
     let reason = around.fresh.as_ref().err().filter(|_| may_burst)?;
     Some(LookupError::Stale { object: object(), reason: reason.clone() })
@@ -130,6 +135,7 @@ fn judge(
         cpu_required: opinion.cpu_required,
         default_request: None,
         virtual_labels: virtual_labels(snapshot),
+        beside: beside(request, facts, resolved, &opinion, around),
         providers: opinion.providers,
     };
     let governance = object.map(Governance::of);
@@ -141,6 +147,21 @@ fn judge(
         Ok(admission) => Verdict::Allowed(admission),
         Err(refusal) => Verdict::Denied(refusal.to_string()),
     }
+}
+
+/// The DaemonSets that run beside the pod where it could go.
+fn beside(
+    request: &Request,
+    facts: &PodFacts,
+    resolved: &Resolved,
+    opinion: &Opinion,
+    around: &Around<'_>,
+) -> Beside {
+    if resolved.policy == Policy::Off || facts.is_daemon() {
+        return Beside::default();
+    }
+    let all = around.lookups.daemons().objects();
+    daemons::beside(&request.object, &facts.namespace, asking(&all), &opinion.open)
 }
 
 /// Label keys of the virtual nodes, if there is one.

@@ -22,6 +22,8 @@ pub(super) struct Opinion {
     pub(super) unsupported: Vec<Unsupported>,
     /// Who can and who cannot, where they differ.
     pub(super) providers: Providers,
+    /// All of them.
+    pub(super) open: BTreeSet<String>,
     /// Only CCI's nodes are left, and CCI bills by CPU.
     pub(super) cpu_required: bool,
 }
@@ -41,18 +43,25 @@ pub(super) fn opinion(
     // Alone, CCI may still get a size by default.
     let unbillable = |name: &str| name == HUAWEI && !only_cci && !pod.asks_cpu;
     let cannot = |(name, found): &&(&str, Vec<Unsupported>)| !found.is_empty() || unbillable(name);
+    let all = || names.iter().map(|name| (*name).to_owned());
     let unable: BTreeSet<String> = found.iter().filter(cannot).map(|(name, _)| (*name).to_owned()).collect();
     if unable.len() < names.len() {
-        let able = names.iter().map(|name| (*name).to_owned()).filter(|name| !unable.contains(name));
+        let able = all().filter(|name| !unable.contains(name));
         let able = if unable.is_empty() { BTreeSet::new() } else { able.collect() };
         return Opinion {
+            open: all().collect(),
             providers: Providers { able, unable },
             cpu_required: only_cci,
             ..Opinion::default()
         };
     }
     let unsupported = found.into_iter().map(|(_, found)| found).find(|found| !found.is_empty());
-    Opinion { unsupported: unsupported.unwrap_or_default(), cpu_required: only_cci, ..Opinion::default() }
+    Opinion {
+        unsupported: unsupported.unwrap_or_default(),
+        open: all().collect(),
+        cpu_required: only_cci,
+        ..Opinion::default()
+    }
 }
 
 fn could_go(node: &NodeRow, provider: Option<&str>, pod: &PodFacts) -> bool {

@@ -1,9 +1,11 @@
 //! `/admission/workloads`: a workload on its way in. Its labels must make sense, a DaemonSet is kept off virtual nodes in
 //! its template, and the namespace of a burst workload is marked, so that the strict webhook guards its pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policies::admission::admit_workload;
+use policies::daemons::{Daemon, added, wish};
+use policies::keys;
 use policies::pod::PodFacts;
 use policies::policy::Policy;
 use policies::resolve::{Owner, Voices, resolve};
@@ -29,14 +31,36 @@ pub async fn workload(request: &Request, around: &Around<'_>) -> Verdict {
         _ => Vec::new(),
     };
     let old = Some(&request.old_object).filter(|old| !old.is_null());
-    let admission = match admit_workload(&request.object, old, &unsupported) {
+    let mut admission = match admit_workload(&request.object, old, &unsupported) {
         Ok(admission) => admission,
         Err(refusal) => return Verdict::Denied(refusal.to_string()),
     };
+    admission.warnings.extend(not_replaced(request));
     if !request.is_dry_run() {
         mark(request, pod.as_ref(), around).await;
     }
     Verdict::Allowed(admission)
+}
+
+/// What keeps a DaemonSet that asks for it from running beside burst pods, wherever they are.
+fn not_replaced(request: &Request) -> Option<String> {
+    let object = &request.object;
+    let text = |place: &str| object.pointer(place).and_then(Value::as_str);
+    if text("/kind") != Some("DaemonSet") {
+        return None;
+    }
+    let name = text("/metadata/name").unwrap_or_default().to_owned();
+    let asked =
+        object.get("metadata")?.get("annotations").and_then(|all| all.get(keys::REPLACE_IN_CLOUD)?.as_str());
+    match wish(asked) {
+        Err(bad) => Some(format!("DaemonSet {}/{name}: {bad}", request.namespace)),
+        Ok(false) => None,
+        Ok(true) => {
+            let spec = object.pointer("/spec/template/spec").cloned().unwrap_or_default();
+            let daemon = Daemon { namespace: request.namespace.clone(), name, spec };
+            Some(added(&daemon, &request.namespace, &BTreeSet::new()).err()?.text(&daemon.key()))
+        }
+    }
 }
 
 /// Marks the namespace of a workload whose pods may burst. A look-up that fails refuses nothing: what the workload

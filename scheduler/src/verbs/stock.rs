@@ -40,7 +40,7 @@ impl<'a> StockJudge<'a> {
         let same = |other: &&NodeReport| (&other.provider, &other.zone) == (&own.provider, &own.zone);
         let of_place = stock.reports.values().filter_map(|stored| stored.spec.as_ref().ok()).filter(same);
         let mut open = of_place.flat_map(|report| &report.stock_outs).filter(|out| stock.now < out.until);
-        let class = || self.class.get_or_init(|| stock::class(self.facts.requests));
+        let class = || self.class.get_or_init(|| stock::class(self.facts.cloud_requests()));
         open.any(|out| out.class == *class()).then_some(Reason::SoldOut)
     }
 }

@@ -70,6 +70,7 @@ pub(crate) async fn start_set(
     if synced {
         tokio::time::timeout(PATIENCE, cluster.wait_synced()).await.expect("the first lists");
         tokio::time::timeout(PATIENCE, policies.wait_synced()).await.expect("the policy objects");
+        tokio::time::timeout(PATIENCE, lookups.daemons().wait_synced()).await.expect("the DaemonSets");
     }
     let app = App::new(cluster, lookups, settings, Arc::new(Metrics::new()), Arc::new(Ring::default()));
     let app = Arc::new(app);

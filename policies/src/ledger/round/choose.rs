@@ -1,10 +1,11 @@
 //! Waits, and the place in the cloud for one pod.
 
-use super::{Bound, Claim, Grant, Hold, Policy, Refusal, Round, Seconds, Side, VirtualNode, counted};
+use super::{Bound, Claim, Grant, Hold, Policy, Refusal, Round, Seconds, Side, VirtualNode};
 use crate::{
     burst_policy::Fallback,
     ledger::places::{Row, Stock},
     price::{Place, Quote},
+    resources::Resources,
 };
 
 /// A place in the cloud with room.
@@ -15,6 +16,8 @@ pub(super) struct Choice {
     /// Values of their provider taints; empty means any.
     providers: Vec<String>,
     quote: Quote,
+    /// What the pod counts as there.
+    requests: Resources,
     /// The place was sold out, and this pod finds out whether it still is.
     pub(super) probe: bool,
 }
@@ -54,7 +57,7 @@ impl Round<'_> {
 
     /// The first tier with room, and its places; `bound` is the only place if the pod is there already.
     pub(super) fn choose(&mut self, claim: &Claim, bound: Option<&Bound>) -> Result<Choice, Refusal> {
-        let requests = counted(claim.requests);
+        let requests = claim.counted(Side::Cloud);
         if self.max_cloud.unreadable {
             return Err((Hold::BadPolicy, None));
         }
@@ -83,7 +86,7 @@ impl Round<'_> {
         bound: Option<&Bound>,
     ) -> Result<Choice, Option<Refusal>> {
         let refuse = |hold| Err(Some((hold, None)));
-        let requests = counted(claim.requests);
+        let requests = claim.counted(Side::Cloud);
         let Some(row) = self.tiers.rows.get(at).filter(|r| r.tier.side == Side::Cloud) else {
             return Err(None);
         };
@@ -105,6 +108,7 @@ impl Round<'_> {
                 nodes: vec![bound.name.clone()],
                 providers: vec![bound.provider.clone()],
                 quote: Quote::default(),
+                requests,
                 probe: false,
             },
             None => self.places(claim, at, row)?,
@@ -146,7 +150,8 @@ impl Round<'_> {
         providers.sort();
         providers.dedup();
         let nodes = if exact { nodes.iter().map(|n| n.name.clone()).collect() } else { Vec::new() };
-        Ok(Choice { tier: at, nodes, providers, quote: Quote::default(), probe })
+        let requests = claim.counted(Side::Cloud);
+        Ok(Choice { tier: at, nodes, providers, quote: Quote::default(), requests, probe })
     }
 
     /// The nodes of a tier whose provider can run the pod.
@@ -168,7 +173,7 @@ impl Round<'_> {
             if good.first().is_some_and(|first| !row.tier.zones.is_empty() && first.zone != node.zone) {
                 break;
             }
-            match self.memory.look(node, claim.requests, self.world.now) {
+            match self.memory.look(node, claim.counted(Side::Cloud), self.world.now) {
                 Stock::Good => good.push(node),
                 Stock::Probe => {
                     let place = ready.iter().filter(|n| n.provider == node.provider && n.zone == node.zone);
@@ -200,6 +205,7 @@ impl Round<'_> {
             tier: self.tiers.seat(choice.tier).tier,
             providers: choice.providers,
             nodes: choice.nodes,
+            requests: choice.requests,
             rate: choice.quote.rate,
             minimum: choice.quote.minimum_seconds,
             ..grant
@@ -223,7 +229,7 @@ impl Round<'_> {
 
     pub(super) fn quote(&self, claim: &Claim, place: Place<'_>) -> Option<Quote> {
         let budget = self.spec.budget.as_ref()?;
-        self.world.prices.quote(&budget.currency, place, claim.requests, claim.billed)
+        self.world.prices.quote(&budget.currency, place, claim.counted(Side::Cloud), claim.billed)
     }
 }
 

@@ -17,6 +17,7 @@ impl Round<'_> {
         let Some(claim) = self.by_uid.get(uid).copied() else { return self.gone(uid, grant) };
         match &claim.node {
             Some(bound) if bound.class == NodeClass::Real => {
+                let grant = Grant { requests: counted(claim.requests), ..grant };
                 return (self.counts_local && !claim.finished).then(|| self.at_home(grant, bound));
             }
             Some(_) if grant.side == Side::Local => return None,
@@ -28,7 +29,7 @@ impl Round<'_> {
         if !claim.is_live() || grant.state == GrantState::Closing {
             return self.gone(uid, grant);
         }
-        grant.requests = counted(claim.requests);
+        grant.requests = claim.counted(grant.side);
         self.reprice(claim, &mut grant);
         Some(grant)
     }

@@ -1,5 +1,6 @@
 //! Tables of rounds, and a model of the whole cluster in which anything may happen in any order.
 
+mod beside;
 mod budgets;
 mod gangs;
 mod home;

@@ -160,7 +160,7 @@ impl Table {
         let entry = self.entries.get_mut(uid)?;
         if entry.class.is_none() {
             let facts = PodFacts::from_value(&entry.pod.as_ref()?.object()).ok()?;
-            entry.class = Some(stock::class(facts.requests).into());
+            entry.class = Some(stock::class(facts.cloud_requests()).into());
         }
         entry.class.clone()
     }
