@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::client::AccessError;
+use cluster::daemons::{self, KeptDaemon};
+use cluster::kept::Kept;
 use cluster::{Access, PolicyObjects, Recorder, lease, ledgers, reports};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
@@ -87,6 +89,7 @@ pub async fn run(config: BridgeConfig, stop: impl Future<Output = ()>) -> Result
         () = &mut stop => return Ok(()),
     };
     let supervisor = Supervisor::new();
+    let daemons = daemons::watch(&own, supervisor.token().clone(), supervisor.tracker());
     let mut parts = Parts {
         recorder: Recorder::start(
             own.clone(),
@@ -104,6 +107,7 @@ pub async fn run(config: BridgeConfig, stop: impl Future<Output = ()>) -> Result
         cluster_id,
         readiness: Readiness::default(),
         ground: watch::channel(Arc::default()).1,
+        daemons,
     };
     parts.start_ground();
     let config = parts.config.clone();
@@ -135,6 +139,7 @@ struct Parts {
     supervisor: Supervisor,
     readiness: Readiness,
     ground: watch::Receiver<Arc<Ground>>,
+    daemons: Kept<KeptDaemon>,
 }
 
 impl Parts {
@@ -198,6 +203,7 @@ impl Parts {
             synced,
             own: self.own.clone(),
             ground: self.ground.clone(),
+            daemons: self.daemons.clone(),
             report: self.start_report(node),
             queries,
         });

@@ -16,6 +16,7 @@ use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
 pub mod cci;
 mod error;
+pub mod hidden;
 pub mod mock;
 
 pub use error::CloudError;
@@ -80,6 +81,9 @@ pub struct CreateRequest {
     pub labels: BTreeMap<String, String>,
     /// Annotations that the pod's policy puts on the instance.
     pub annotations: BTreeMap<String, String>,
+    /// Names of containers of `object` that the pod itself does not have: the provider keeps them as a tag of the instance
+    /// and leaves them out of its status ([`hidden`]).
+    pub hidden: Vec<String>,
     /// A policy limits the pod: an open grant must exist at the moment of the call.
     pub needs_grant: bool,
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cluster::daemons::KeptDaemon;
 use cluster::events::Event;
+use cluster::kept::Kept;
 use cluster::patch::{self, PodRef, Written};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -14,13 +16,15 @@ use serde_json::Value;
 use smol_str::{SmolStr, ToSmolStr};
 use tokio::sync::watch;
 
+use super::KubeResolve;
+use super::beside::{self, objects, objects::Read};
 use super::ground::Ground;
 use super::hand_back::{Way, ignores_disruption};
 use super::machine::Outcome;
 use super::permits::Permit;
 use super::table::{Answer, Work};
 use super::words;
-use crate::cloud::{CloudError, CreateRequest, PodIdentity, Provider, Resolve};
+use crate::cloud::{CloudError, CreateRequest, Instance, PodIdentity, Provider, Resolve};
 use crate::metrics;
 
 /// What calls are made with.
@@ -30,8 +34,12 @@ pub(super) struct Calls {
     pub(super) own: Client,
     /// For the last look at the grants.
     pub(super) ground: watch::Receiver<Arc<Ground>>,
+    /// For what runs beside a pod.
+    pub(super) daemons: Kept<KeptDaemon>,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) resolve: Arc<dyn Resolve>,
+    /// Reads what DaemonSets refer to: no pod of the node does, so this is our own right, where somebody gave it.
+    pub(super) agents: KubeResolve,
     pub(super) record: Arc<dyn Fn(Event) + Send + Sync>,
     pub(super) node: String,
     pub(super) timeout: Duration,
@@ -49,10 +57,10 @@ impl Calls {
                 Answer::Withheld(request.pod)
             }
             Work::Create(request) => {
-                let resolve = Telling { resolve: &*self.resolve, pod: &request.pod, record: &*self.record };
-                let result = self.in_time("create", self.provider.create(&request, &resolve)).await;
-                log(&self.node, &request.pod, "create", result.as_ref().err());
-                Answer::Created(request.pod, result)
+                let pod = request.pod.clone();
+                let result = self.create(request).await;
+                log(&self.node, &pod, "create", result.as_ref().err());
+                Answer::Created(pod, result)
             }
             Work::Delete { instance, grace_seconds } => {
                 let result = self.in_time("delete", self.provider.delete(&instance, grace_seconds)).await;
@@ -94,6 +102,24 @@ impl Calls {
                 Answer::Prepared(result)
             }
         }
+    }
+
+    /// Makes the instance, with the DaemonSets beside the pod.
+    async fn create(&self, mut request: CreateRequest) -> Result<Instance, CloudError> {
+        if !self.daemons.synced() && beside::is_named(&request.object) {
+            return Err(CloudError::Retryable("the DaemonSets of the cluster are not listed yet".to_owned()));
+        }
+        let daemons = self.daemons.objects();
+        let read = self.in_time("read", objects::read(&self.agents, &request, &daemons)).await?;
+        let told = beside::join(&mut request, &daemons, &read.refused, self.provider.name());
+        let resolve =
+            Telling { resolve: &*self.resolve, pod: &request.pod, read: &read, record: &*self.record };
+        let result = self.in_time("create", self.provider.create(&request, &resolve)).await;
+        if result.is_ok() {
+            told.iter()
+                .for_each(|text| (self.record)(words::notice(&request.pod, words::NOT_REPLACED, text)));
+        }
+        result
     }
 
     /// The freshest that is known of the grants says yes.
@@ -200,17 +226,24 @@ fn log(node: &str, pod: &PodIdentity, what: &str, error: Option<&CloudError>) {
 struct Telling<'a> {
     resolve: &'a dyn Resolve,
     pod: &'a PodIdentity,
+    read: &'a Read,
     record: &'a (dyn Fn(Event) + Send + Sync),
 }
 
 #[async_trait]
 impl Resolve for Telling<'_> {
     async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError> {
-        self.resolve.config_map(namespace, name).await
+        match self.read.config_maps.get(name).filter(|_| namespace == self.pod.namespace) {
+            Some(object) => Ok(Some(object.clone())),
+            None => self.resolve.config_map(namespace, name).await,
+        }
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError> {
-        self.resolve.secret(namespace, name).await
+        match self.read.secrets.get(name).filter(|_| namespace == self.pod.namespace) {
+            Some(object) => Ok(Some(object.clone())),
+            None => self.resolve.secret(namespace, name).await,
+        }
     }
 
     async fn services(&self, namespace: &str) -> Result<Vec<Value>, CloudError> {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::bound_pods::{self, BoundPod};
+use cluster::daemons::KeptDaemon;
 use cluster::events::Event;
+use cluster::kept::Kept;
 use futures::StreamExt;
 use kube::Client;
 use policies::ledger::NodeReport;
@@ -16,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::KubeResolve;
 use super::calls::Calls;
 use super::ground::Ground;
 use super::machine::Moment;
@@ -52,6 +55,8 @@ pub struct Driver {
     pub own: Client,
     /// Grants, policies and other virtual nodes.
     pub ground: watch::Receiver<Arc<Ground>>,
+    /// The DaemonSets of the cluster.
+    pub daemons: Kept<KeptDaemon>,
     /// What the node reports.
     pub report: watch::Sender<Option<NodeReport>>,
     /// Questions of the kubelet port.
@@ -141,8 +146,10 @@ impl Driver {
             client: self.client.clone(),
             own: self.own.clone(),
             ground: self.ground.clone(),
+            daemons: self.daemons.clone(),
             provider: self.provider.clone(),
             resolve: self.resolve.clone(),
+            agents: KubeResolve::with_own_rights(self.own.clone()),
             record: self.record.clone(),
             node: self.settings.node.clone(),
             timeout: self.call_timeout,

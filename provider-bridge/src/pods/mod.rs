@@ -5,6 +5,7 @@
 
 mod backend;
 pub mod backoff;
+mod beside;
 mod calls;
 mod deletion_cost;
 pub mod driver;

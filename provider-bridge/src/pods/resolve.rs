@@ -22,6 +22,8 @@ const KEPT_OBJECTS: usize = 256;
 /// [`Resolve`] over a client of the API server.
 pub struct KubeResolve {
     client: Client,
+    /// A refusal is an answer, not a moment's state.
+    refusals_are_final: bool,
     kept: Mutex<HashMap<String, (Instant, Option<Value>)>>,
 }
 
@@ -34,7 +36,12 @@ impl std::fmt::Debug for KubeResolve {
 impl KubeResolve {
     /// Looks up with this client's identity.
     pub fn new(client: Client) -> Self {
-        Self { client, kept: Mutex::new(HashMap::new()) }
+        Self { client, refusals_are_final: false, kept: Mutex::new(HashMap::new()) }
+    }
+
+    /// The same for a client whose rights do not change with what is bound: a refusal is [`CloudError::Auth`].
+    pub fn with_own_rights(client: Client) -> Self {
+        Self { refusals_are_final: true, ..Self::new(client) }
     }
 
     async fn kept(&self, path: String) -> Result<Option<Value>, CloudError> {
@@ -66,6 +73,9 @@ impl KubeResolve {
         match self.client.request::<Value>(request).await {
             Ok(value) => Ok(Some(value)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 403 && self.refusals_are_final => {
+                Err(CloudError::Auth(format!("reading {path}: {}", status.message)))
+            }
             Err(error) => Err(failed(&error)),
         }
     }

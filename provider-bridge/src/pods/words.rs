@@ -8,6 +8,9 @@ use cluster::events::{Event, EventKind, Regarding};
 use super::status::Trouble;
 use crate::cloud::{CloudError, PodIdentity};
 
+/// Reason of the event on a pod that runs without a DaemonSet which asks to be replaced in the cloud.
+pub(super) const NOT_REPLACED: &str = "DaemonSetNotReplaced";
+
 /// Reasons of events on pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {

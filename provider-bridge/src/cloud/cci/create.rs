@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use crate::cloud::{CloudError, CreateRequest, Instance, Resolve};
+use crate::cloud::{CloudError, CreateRequest, Instance, Resolve, hidden};
 
 use super::api::Api;
 use super::classify::Refusal;
@@ -23,7 +23,7 @@ pub(super) async fn create(
     request: &CreateRequest,
     resolve: &dyn Resolve,
 ) -> Result<Instance, CloudError> {
-    let name = names::instance(&request.pod);
+    let (name, hidden) = (names::instance(&request.pod), hidden::tag(&request.hidden));
     let context = Context {
         cluster_id: &api.settings.cluster_id,
         namespace: &api.namespace,
@@ -32,6 +32,7 @@ pub(super) async fn create(
         pod: &request.pod,
         labels: &request.labels,
         annotations: &request.annotations,
+        hidden: &hidden,
     };
     let resolved = fetch(&request.object, &request.pod.namespace, resolve).await?;
     let forged =

@@ -65,6 +65,7 @@ pub(super) fn request(name: &str, change: impl FnOnce(&mut Value)) -> CreateRequ
         object: Arc::new(object),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        hidden: Vec::new(),
         needs_grant: false,
     }
 }

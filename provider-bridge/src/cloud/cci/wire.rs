@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::cloud::{Instance, PodIdentity};
+use crate::cloud::{Instance, PodIdentity, hidden};
 
 use super::{names, status};
 
@@ -21,7 +21,16 @@ use super::{names, status};
 pub(super) struct CloudPod {
     pub(super) metadata: Meta,
     #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
     status: Value,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default)]
+    restart_policy: String,
 }
 
 /// Metadata of any object that burst made.
@@ -63,6 +72,8 @@ struct Annotations {
     pod_name: String,
     #[serde(default, rename = "burst.io/copies")]
     copies: String,
+    #[serde(default, rename = "burst.io/hidden-containers")]
+    hidden: String,
     #[serde(default, rename = "virtual-kubelet.cci.io/burst-pod-cpu")]
     cpu: String,
     #[serde(default, rename = "virtual-kubelet.cci.io/burst-pod-memory")]
@@ -153,7 +164,11 @@ impl CloudPod {
         Instance {
             id: names::id(&meta.name, &meta.uid),
             created: created.and_then(|at| at.parse().ok()),
-            status: Arc::new(status::localise(self.status, created)),
+            status: Arc::new(hidden::hide(
+                status::localise(self.status, created),
+                &meta.annotations.hidden,
+                &self.spec.restart_policy,
+            )),
             deleting,
             billed: meta.annotations.billed(),
             pod: PodIdentity {
@@ -213,5 +228,22 @@ mod tests {
     fn objects_without_our_tags_are_not_ours() {
         assert!(!pod(&json!({})).is_ours("c1", &["n1".into()]));
         assert!(!pod(&json!({tag::CLUSTER: "c1", tag::NODE: "n1"})).is_ours("c1", &["n1".into()]));
+    }
+
+    #[test]
+    fn hidden_containers_are_not_in_the_status() {
+        let row = |name: &str, state: Value| json!({"name": name, "ready": false, "state": state});
+        let pod: CloudPod = serde_json::from_value(json!({
+            "metadata": {"name": "web-1", "annotations": {tag::HIDDEN: "agent-ship"}},
+            "spec": {"restartPolicy": "Never", "containers": []},
+            "status": {"phase": "Running", "containerStatuses": [
+                row("main", json!({"terminated": {"exitCode": 0}})), row("agent-ship", json!({"running": {}}))]}
+        }))
+        .unwrap();
+        let status = pod.into_instance().status;
+        assert_eq!(
+            (status["phase"].as_str(), status["containerStatuses"].as_array().map(Vec::len)),
+            (Some("Succeeded"), Some(1))
+        );
     }
 }

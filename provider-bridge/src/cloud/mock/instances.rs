@@ -11,7 +11,7 @@ use policies::resources::Resources;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::cloud::{CloudError, CreateRequest, Instance, InstanceEvent, PodIdentity};
+use crate::cloud::{CloudError, CreateRequest, Instance, InstanceEvent, PodIdentity, hidden};
 
 use super::status::{self, Stage};
 
@@ -45,9 +45,16 @@ struct Kept {
     deleting: bool,
     address: Ipv4Addr,
     billed: Resources,
+    hidden: String,
 }
 
 impl Kept {
+    fn status(&self) -> Value {
+        let all = status::of(&self.object, self.created, self.stage, self.address);
+        let policy = self.object.pointer("/spec/restartPolicy").and_then(Value::as_str);
+        hidden::hide(all, &self.hidden, policy.unwrap_or_default())
+    }
+
     fn instance(&self) -> Instance {
         Instance {
             id: format!("mock-{}", self.pod.uid),
@@ -56,7 +63,7 @@ impl Kept {
             created: Some(self.created),
             deleting: self.deleting,
             billed: self.billed,
-            status: Arc::new(status::of(&self.object, self.created, self.stage, self.address)),
+            status: Arc::new(self.status()),
         }
     }
 }
@@ -89,6 +96,7 @@ impl Instances {
             deleting: false,
             address,
             billed: PodFacts::from_value(&request.object).map(|facts| facts.requests).unwrap_or_default(),
+            hidden: hidden::tag(&request.hidden),
         };
         let instance = kept.instance();
         state.by_uid.insert(request.pod.uid.clone(), kept);

@@ -45,6 +45,7 @@ fn request(uid: &str, more: &Value) -> CreateRequest {
         object: Arc::new(object),
         labels: [].into(),
         annotations: [].into(),
+        hidden: Vec::new(),
         needs_grant: false,
     }
 }
@@ -184,4 +185,20 @@ async fn a_log_has_one_line_and_follow_ends_with_the_instance() {
     assert!(mock.logs(&instance, "main", &options).await.is_err());
     let previous = LogOptions { previous: true, ..LogOptions::default() };
     assert!(mock.logs(&create(&mock, "b").await, "main", &previous).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn hidden_containers_count_and_are_not_seen() {
+    let mock = mock();
+    let agent = json!({"name": "agent-ship", "image": "x", "resources": {"limits": {"cpu": "1"}}});
+    let main = json!({"name": "main", "image": "x", "resources": {"limits": {"cpu": "2"}}});
+    let mut request = request("a", &json!({"containers": [main, agent]}));
+    request.hidden = vec!["agent-ship".into()];
+    let instance = mock.create(&request, &Nothing).await.unwrap();
+    assert_eq!(instance.billed.cpu_milli, 3000);
+    let names = |i: &Instance| i.status["containerStatuses"].as_array().map(Vec::len);
+    assert_eq!(names(&instance), Some(1), "{}", instance.status);
+    tokio::time::sleep(3 * SECOND).await;
+    let running = &mock.list().await.unwrap()[0];
+    assert_eq!((running.status["phase"].as_str(), names(running)), (Some("Running"), Some(1)));
 }

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) unplaced: bool,
     /// Labels that came with each create.
     pub(super) labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// Names of the containers of each create, and of those that the pod does not have.
+    pub(super) containers: BTreeMap<String, (Vec<String>, Vec<String>)>,
 }
 
 #[derive(Clone)]
@@ -219,6 +221,10 @@ impl Provider for FakeCloud {
             let mut state = self.lock();
             state.creates.push(uid.clone());
             state.labels.insert(uid.clone(), request.labels.clone());
+            let rows =
+                request.object.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
+            let names = rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect();
+            state.containers.insert(uid.clone(), (names, request.hidden.clone()));
             if state.instances.contains_key(&uid) {
                 state.doubled += 1;
             }

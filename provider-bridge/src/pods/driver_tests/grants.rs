@@ -142,8 +142,10 @@ async fn the_grant_is_looked_at_again_right_before_the_call() {
         client: api.client(),
         own: api.client(),
         ground: ground.subscribe(),
+        daemons: Kept::fixed(Objects::new()),
         provider: Arc::new(cloud.clone()),
         resolve: Arc::new(KubeResolve::new(api.client())),
+        agents: KubeResolve::with_own_rights(api.client()),
         record: Arc::new(|_| {}),
         node: NODE.to_owned(),
         timeout: Duration::from_secs(60),
@@ -154,6 +156,7 @@ async fn the_grant_is_looked_at_again_right_before_the_call() {
         object: Arc::new(governed("web", "u1")),
         labels: Default::default(),
         annotations: Default::default(),
+        hidden: Vec::new(),
         needs_grant: true,
     };
     let answer = calls.make(Work::Create(request())).await;

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cluster::daemons::KeptDaemon;
+use cluster::kept::{Kept, Objects};
 use cluster::testing::{FakeApi, Fault};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams};
@@ -20,6 +22,7 @@ use crate::gc::Limits;
 use crate::pods::table::Settings;
 use crate::pods::{Ground, KubeResolve};
 
+mod beside;
 mod cloud;
 mod grants;
 mod life;
@@ -69,6 +72,10 @@ impl Rig {
     }
 
     fn tuned(api: FakeApi, cloud: FakeCloud, settings: Settings) -> Self {
+        Self::beside(api, cloud, settings, Kept::fixed(Objects::new()))
+    }
+
+    fn beside(api: FakeApi, cloud: FakeCloud, settings: Settings, daemons: Kept<KeptDaemon>) -> Self {
         let events: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
         let sink = events.clone();
         let (handle, queries) = Handle::channel();
@@ -85,6 +92,7 @@ impl Rig {
             synced: watch::Sender::new(false),
             own: api.client(),
             ground: ground.subscribe(),
+            daemons,
             report: report.0,
             queries,
         };

@@ -106,6 +106,7 @@ fn work_of(
             object: entry.pod.as_ref()?.object(),
             labels: policy.map(|spec| spec.cloud_labels.clone()).unwrap_or_default(),
             annotations: policy.map(|spec| spec.cloud_annotations.clone()).unwrap_or_default(),
+            hidden: Vec::new(),
             needs_grant: entry.pod.as_ref()?.marks.governed,
         })),
         Op::Delete { grace_seconds } => {

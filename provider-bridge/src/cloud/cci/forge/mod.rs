@@ -95,6 +95,8 @@ pub(super) struct Context<'a> {
     pub(super) labels: &'a BTreeMap<String, String>,
     /// From the pod's policy.
     pub(super) annotations: &'a BTreeMap<String, String>,
+    /// Names of containers that the pod itself does not have, as a tag.
+    pub(super) hidden: &'a str,
 }
 
 impl Context<'_> {
@@ -168,6 +170,7 @@ fn metadata(pod: &Value, context: &Context<'_>, shape: &Shape, copies: &Copies<'
         (burst_size::CPU, &cpu),
         (burst_size::MEMORY, &memory),
         (COPIES, &index),
+        (tag::HIDDEN, context.hidden),
     ];
     let written = written.into_iter().filter(|(_, value)| !value.is_empty());
     annotations.extend(written.map(|(key, value)| (key.to_owned(), value.into())));

@@ -36,6 +36,7 @@ fn run(input: &Value) -> Result<Forged, Problem> {
         instance: &instance,
         node: input["node"].as_str().unwrap(),
         pod: &identity,
+        hidden: "",
         labels: &strings(input, "policyLabels"),
         annotations: &strings(input, "policyAnnotations"),
     };

@@ -300,3 +300,19 @@ async fn only_the_given_authority_is_trusted() {
     assert!(matches!(&error, CloudError::Retryable(text) if text.contains("certificate")), "{error}");
     assert!(matches!(with("no certificate".into()), Err(CloudError::Invalid(_))));
 }
+
+/// Guards restarts: which containers are not the pod's own is found again from the cloud alone.
+#[tokio::test]
+async fn hidden_containers_are_a_tag_of_the_instance() {
+    let server = Server::start().await;
+    let provider = provider(&server);
+    let mut request = request("web", |pod| {
+        let agent = json!({"name": "agent-ship", "image": "agent"});
+        pod["spec"]["containers"].as_array_mut().unwrap().push(agent);
+    });
+    request.hidden = vec!["agent-ship".into(), "agent-watch".into()];
+    provider.create(&request, &Local::default()).await.unwrap();
+    let stored = server.object(&path_of("web")).unwrap();
+    assert_eq!(stored["metadata"]["annotations"]["burst.io/hidden-containers"], "agent-ship,agent-watch");
+    assert_eq!(stored["spec"]["containers"][1]["name"], "agent-ship");
+}
