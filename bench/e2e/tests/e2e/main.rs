@@ -8,6 +8,7 @@ use e2e::{Case, cases};
 use lab::CloudRuntime;
 
 mod cloud_answers;
+mod daemons;
 mod deletion;
 mod drivers;
 mod explain;
@@ -67,6 +68,8 @@ const CASES: &[(&str, Case)] = cases![
     home::pods_come_home_one_by_one,
     home::a_disruption_budget_keeps_them,
     cloud_answers::refusals_are_told_and_survived,
+    daemons::an_agent_runs_beside_burst_pods,
+    daemons::a_host_path_is_named,
     policies::definitions_are_accepted_and_explained,
     policies::contradictions_are_refused,
     policies::columns_show_use,
