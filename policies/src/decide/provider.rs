@@ -70,3 +70,27 @@ impl Specified {
         Some(Value::Object([("spec".to_owned(), spec)].into_iter().collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Guards enforce: what is sold together with the agents decides, not what the pod asks for alone.
+    #[test]
+    fn the_size_is_that_of_the_pod_and_of_what_runs_beside_it() {
+        let judged = |cpu: &str, annotations: Value| {
+            let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": [
+                {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "64Gi"}}}]}});
+            let facts = PodFacts::from_value(&pod).expect("facts");
+            objection(Some(HUAWEI), &pod.to_string(), &facts)
+        };
+        let beside = |cpu: &str| json!({"burst.io/daemonsets-requests": json!({"cpu": cpu}).to_string()});
+        assert_eq!(judged("32", json!({})), None);
+        assert_eq!(judged("32", beside("10m")), Some(Reason::ShapeTooLarge));
+        assert_eq!(judged("31", beside("1")), None);
+        assert_eq!(judged("31", beside("1001m")), Some(Reason::ShapeTooLarge));
+        assert_eq!(judged("32", beside("much")), None, "what cannot be read is the ledger's business");
+    }
+}

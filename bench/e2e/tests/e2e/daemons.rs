@@ -216,6 +216,16 @@ pub(crate) async fn a_host_path_is_named(world: Arc<World>) -> Result<()> {
         |spec: &mut Value| spec["volumes"] = json!([{"name": "logs", "hostPath": {"path": "/var/log"}}]);
     world.lab.apply(&agent(ns, logs)).await?;
     world.lab.kubectl(&["rollout", "status", "daemonset/agent", "-n", ns, "--timeout=60s"]).await?;
+    // Whoever writes it is told as well.
+    for (wish, said) in [("maybe", "neither \"true\" nor \"false\""), ("true", "volumes[0].hostPath")] {
+        let wish = format!("burst.io/replace-in-cloud={wish}");
+        let output = world
+            .lab
+            .kubectl_output(&["annotate", "daemonset", "agent", "-n", ns, "--overwrite", &wish])
+            .await?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success() && text.contains(said), "{wish}: {text}");
+    }
     world.lab.apply(&Workload::pod(ns, "web").label("burst-to-cci", "enforce").text()).await?;
     eventually_within(PATIENCE, "the pod runs and its owner is told", || async {
         let pod = world.pod(ns, "web").await?;

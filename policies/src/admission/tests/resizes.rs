@@ -72,6 +72,25 @@ fn ceilings_hold_for_resizes_too() {
     refuses(json!({"max": {"cloud": {"cpu": "lots"}}}), size(2000, 2), &["max.cloud.cpu lots"]);
 }
 
+/// What runs beside the pod stays beside it: in the cloud it counts, on real nodes it does not.
+#[test]
+fn what_runs_beside_the_pod_counts_in_the_cloud() {
+    let resized = |side: Side, to: Resources| {
+        let spec = json!({"max": {"cloud": {"cpu": "2"}, "local": {"cpu": "2"}}});
+        let spec: BurstPolicySpec = serde_json::from_value(spec).unwrap();
+        let grants = [("me".to_owned(), grant(side, "", size(1000, 2)))].into();
+        let ledger = Ledger { grants, ..Ledger::default() };
+        let beside = [("burst.io/daemonsets-requests".to_owned(), r#"{"cpu":"150m"}"#.to_owned())].into();
+        let pod = PodFacts { uid: "me".into(), requests: to, annotations: beside, ..PodFacts::default() };
+        let (reports, prices) = (BTreeMap::new(), PriceBook::default());
+        let world =
+            Around { now: 0, virtual_nodes: &[], real_nodes: &[], reports: &reports, prices: &prices };
+        admit_resize(&Resize { pod: &pod, policy: "", spec: &spec, ledger: &ledger, world }).is_ok()
+    };
+    assert!(resized(Side::Cloud, size(1850, 2)) && !resized(Side::Cloud, size(1851, 2)));
+    assert!(resized(Side::Local, size(2000, 2)) && !resized(Side::Local, size(2001, 2)));
+}
+
 #[test]
 fn without_a_grant_any_size_goes() {
     let spec = BurstPolicySpec::default();
