@@ -31,8 +31,17 @@ pub const TAINT_PROVIDER: &str = "virtual-kubelet.io/provider";
 /// difference is what the proof by taint rests on.
 pub const TAINT_PREFER: &str = "burst.io/virtual-node";
 
-/// Extended resource that marks the pods for which the extender is called (`managedResources`).
+/// Extended resource that marks the pods which the extender weighs (Prioritize; `managedResources`).
 pub const MARKER_RESOURCE: &str = "burst.io/managed";
+
+/// Extended resource that marks the pods which the extender checks (Filter and Preempt; `managedResources`): those for
+/// which something may change between admission and placement.
+pub const CHECKED_RESOURCE: &str = "burst.io/checked";
+
+/// Whether a resource is one of our markers, which no node has and no cloud is told of.
+pub fn is_marker(resource: &str) -> bool {
+    resource == MARKER_RESOURCE || resource == CHECKED_RESOURCE
+}
 
 /// Label of a namespace that holds burst workloads; the strict webhook is selected by it.
 pub const NAMESPACE_ACTIVE: &str = "burst.io/active";

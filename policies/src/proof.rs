@@ -155,9 +155,8 @@ fn verify_profile(config: &SchedulerConfig, profile: &Profile, facts: Facts) -> 
 
 /// What holds outside the sums, whichever way they go.
 fn premises(config: &SchedulerConfig) -> Vec<String> {
-    let marked = ours::position(&config.extenders)
-        .is_some_and(|at| config.extenders.get(at).is_some_and(|e| !e.filter_verb.is_empty()));
-    let nominated = if marked {
+    let checked = ours::checker(&config.extenders).is_some_and(|extender| !extender.filter_verb.is_empty());
+    let nominated = if checked {
         "preemption may nominate a virtual node, and a nominated node is bound without comparing scores: admission marks \
          localPrefer pods that can preempt, and burst's Filter refuses them a virtual node while a real one is feasible"
     } else {

@@ -27,7 +27,7 @@ use crate::page::Overview;
 pub struct Settings {
     /// Policy of a pod that nothing else decides for.
     pub default_policy: Policy,
-    /// Whether admission writes the marker resource.
+    /// Whether admission writes the marker resources.
     pub marker: bool,
     /// Whether the leader opens pods instead of an extender (driver `toleration`).
     pub toleration_driver: bool,

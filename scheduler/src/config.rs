@@ -22,8 +22,8 @@ pub struct Config {
     /// Policy of a pod that nothing else decides for.
     #[serde(deserialize_with = "policy")]
     pub default_policy: Policy,
-    /// Whether admission puts the marker resource `burst.io/managed` on pods that need an extender call. Only where
-    /// the scheduler's configuration declares it under `managedResources`.
+    /// Whether admission puts the marker resources `burst.io/managed` and `burst.io/checked` on pods that need an
+    /// extender call. Only where the scheduler's configuration declares both under `managedResources`.
     pub marker: bool,
     /// Namespaces whose pods and workloads are admitted untouched.
     pub namespace_exempt: Vec<String>,

@@ -144,6 +144,10 @@ async fn a_label_on_the_deployment_alone_is_enough() {
             pod["spec"]["containers"][0]["resources"]["limits"]["burst.io/managed"], marker,
             "{policy}"
         );
+        assert!(
+            pod["spec"]["containers"][0]["resources"]["limits"]["burst.io/checked"].is_null(),
+            "{policy}"
+        );
         assert_eq!(pod["spec"]["affinity"].is_null(), policy != "enforce", "{policy}");
         assert_eq!(
             admitted(&server.app, "shop", &pod).await,
@@ -553,7 +557,7 @@ async fn a_pod_is_open_to_the_providers_that_can_run_it() {
         let mut in_process = pod.clone();
         in_process["spec"]["tolerations"] = json!([wide]);
         in_process["metadata"]["annotations"] = json!({"burst.io/opened-in-process": "true"});
-        for pod in [pod, in_process] {
+        for pod in [pod, in_process.clone()] {
             let pod = admitted(&server.app, "shop", &pod).await;
             let all = pod["spec"]["tolerations"].as_array().expect("tolerations");
             let values: Vec<_> = all
@@ -565,6 +569,11 @@ async fn a_pod_is_open_to_the_providers_that_can_run_it() {
             assert_eq!(pod["metadata"]["annotations"]["burst.io/unsupported-by"], "huawei", "{pod}");
             assert_eq!(admitted(&server.app, "shop", &pod).await["spec"], pod["spec"], "twice is once");
         }
+        // Its own toleration stays; Filter refuses the nodes of those that cannot run it.
+        let mut own = in_process;
+        own["metadata"]["annotations"] = Value::Null;
+        let own = admitted(&server.app, "shop", &own).await;
+        assert_eq!(own["spec"]["containers"][0]["resources"]["limits"]["burst.io/checked"], "1", "{own}");
         // What both can run is open to both.
         let pod = admitted(&server.app, "shop", &bare(json!({"burst-to-cci": policy}))).await;
         let opened = pod["spec"]["tolerations"].as_array().expect("tolerations");

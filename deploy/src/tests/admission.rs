@@ -86,6 +86,7 @@ fn every_other_name_is_one_that_the_code_uses() {
             keys::TAINT_PROVIDER,
             keys::TAINT_PREFER,
             keys::MARKER_RESOURCE,
+            keys::CHECKED_RESOURCE,
             keys::RESOLVED_POLICY,
             keys::POLICY_SOURCE,
             keys::OPENED_IN_PROCESS,

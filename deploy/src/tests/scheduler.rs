@@ -43,12 +43,14 @@ fn the_shipped_configuration_leads_to_nothing_worth_a_warning() {
     assert!(matches!(second.consequences.as_slice(), [one] if one.contains("every pod")), "{second:?}");
 }
 
+fn verbs(extender: &Extender) -> [&str; 3] {
+    [&extender.filter_verb, &extender.prioritize_verb, &extender.preempt_verb]
+}
+
 /// What holds for our extender wherever it is declared.
 fn cannot_stop_others(extender: &Extender) {
     assert!(extender.ignorable && extender.node_cache_capable);
     assert!(extender.bind_verb.is_empty(), "bind would make burst a single point of failure");
-    let verbs = [&extender.filter_verb, &extender.prioritize_verb, &extender.preempt_verb];
-    assert_eq!(verbs, ["filter", "prioritize", "preempt"]);
     assert_eq!(extender.timeout().as_millis(), 300);
     assert!(extender.enable_https && !extender.is_unverified());
 }
@@ -56,11 +58,16 @@ fn cannot_stop_others(extender: &Extender) {
 #[test]
 fn the_extender_sees_marked_pods_only_and_cannot_stop_others() {
     let config = config();
-    let [extender] = config.extenders.as_slice() else { panic!("one extender") };
-    assert!(extender.only_for(keys::MARKER_RESOURCE));
-    assert!(extender.managed_resources.iter().all(|m| m.ignored_by_scheduler));
-    cannot_stop_others(extender);
-    assert_eq!(extender.url_prefix, "https://127.0.0.1:10260/v1");
+    let [weighs, checks] = config.extenders.as_slice() else { panic!("two extenders") };
+    assert!(weighs.only_for(keys::MARKER_RESOURCE) && checks.only_for(keys::CHECKED_RESOURCE));
+    // An auto pod costs one call.
+    assert_eq!(verbs(weighs), ["", "prioritize", ""]);
+    assert_eq!(verbs(checks), ["filter", "", "preempt"]);
+    for extender in [weighs, checks] {
+        assert!(extender.managed_resources.iter().all(|m| m.ignored_by_scheduler));
+        cannot_stop_others(extender);
+        assert_eq!(extender.url_prefix, "https://127.0.0.1:10260/v1");
+    }
 }
 
 #[test]
@@ -68,6 +75,7 @@ fn the_second_scheduler_is_a_scheduler_beside_the_first() {
     let config = second_config();
     let [extender] = config.extenders.as_slice() else { panic!("one extender") };
     assert!(extender.for_every_pod(), "its pods carry no marker");
+    assert_eq!(verbs(extender), ["filter", "prioritize", "preempt"]);
     cannot_stop_others(extender);
     let names: Vec<&str> = config.profiles.iter().map(|p| p.name()).collect();
     assert_eq!(

@@ -33,8 +33,10 @@ const DAEMON_REMEDY: &str =
 /// How this cluster wants pods admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether the scheduler declares the marker resource (`managedResources`, `ignoredByScheduler`).
+    /// Whether the scheduler declares the marker resources (`managedResources`, `ignoredByScheduler`).
     pub marker: bool,
+    /// Whether some place is sold out now: what is open at admission may be refused when the pod is placed.
+    pub sold_out: bool,
     /// Whether the providers in use need a container that asks for CPU (CCI does).
     pub cpu_required: bool,
     /// What a burst pod without any request asks for.

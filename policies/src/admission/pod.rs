@@ -1,7 +1,8 @@
 //! What admission writes on a pod (DESIGN 4.2): merged into what the user wrote, never in its place.
 //!
-//! off: kept off virtual nodes if its own tolerations would let it in. auto: both tolerations, and the marker where
-//! the scheduler declares it. localPrefer: the provider toleration. enforce: both tolerations and required affinity.
+//! off: kept off virtual nodes if its own tolerations would let it in. auto: both tolerations, and the marker by
+//! which the extender weighs it. localPrefer: the provider toleration. enforce: both tolerations and required affinity.
+//! Whom the extender is to check as well gets the second marker; both only where the scheduler declares them.
 //! A pod that a policy object governs gets no provider toleration: the leader grants it. A pod with `nodeName` skips
 //! scheduling, so only labels and annotations are written. Applying the result twice is once.
 
@@ -66,10 +67,11 @@ pub fn admit_pod(
     } else if settings.marker
         && facts.node_name.is_none()
         && may_burst
-        && needs_a_call(pod, facts, resolved.policy)
-        && declares_the_marker(&facts.scheduler_name)
+        && declares_the_markers(&facts.scheduler_name)
     {
-        mark(&mut draft);
+        mark(&mut draft, keys::MARKER_RESOURCE, resolved.policy == Policy::Auto);
+        let doubtful = settings.sold_out || tolerations::opens_one_of(&draft, &settings.providers.unable);
+        mark(&mut draft, keys::CHECKED_RESOURCE, is_checked(pod, facts, resolved.policy, doubtful));
     }
     governance::record(&mut draft, governance, held_back);
     governance::record_unable(&mut draft, may_burst.then_some(&settings.providers.unable));
@@ -232,34 +234,41 @@ fn size(
     }
 }
 
-/// Whether the extender has something to say: about every auto pod, and about a localPrefer pod that can preempt, for
-/// preemption may nominate it to a virtual node, and scoring is skipped for a nominated pod.
-fn needs_a_call(pod: &Value, facts: &PodFacts, policy: Policy) -> bool {
+/// Whether Filter has something to add to what admission writes: where a virtual node that is open to the pod may be
+/// refused, because a place is sold out or a provider cannot run the pod that tolerates its taint by itself, and where
+/// preemption may nominate the pod to a virtual node, for scoring is skipped then.
+fn is_checked(pod: &Value, facts: &PodFacts, policy: Policy, doubtful: bool) -> bool {
     let never = pod.pointer("/spec/preemptionPolicy").is_some_and(|value| value == "Never");
+    let preempts = facts.priority.is_some_and(|priority| priority > 0) && !never;
     match policy {
-        Policy::Auto => true,
-        Policy::LocalPrefer => facts.priority.is_some_and(|priority| priority > 0) && !never,
-        Policy::Off | Policy::Enforce => false,
+        Policy::Auto | Policy::LocalPrefer => preempts || doubtful,
+        Policy::Enforce => doubtful,
+        Policy::Off => false,
     }
 }
 
 /// Any other scheduler would read "Insufficient burst.io/managed"; `admission-marker.yaml` says the same.
-fn declares_the_marker(scheduler_name: &str) -> bool {
+fn declares_the_markers(scheduler_name: &str) -> bool {
     matches!(scheduler_name, "" | "default-scheduler")
 }
 
-/// Asks for the marker: extended resources need request = limit.
-fn mark(draft: &mut Draft) {
-    set_on_first_container(draft, &["requests", keys::MARKER_RESOURCE], "1");
-    set_on_first_container(draft, &["limits", keys::MARKER_RESOURCE], "1");
+/// Asks for a marker, or takes off the one that the in-process policy wrote because it cannot look things up. Extended
+/// resources need request = limit.
+fn mark(draft: &mut Draft, marker: &str, wanted: bool) {
+    for side in ["requests", "limits"] {
+        if wanted {
+            set_on_first_container(draft, &[side, marker], "1");
+        } else {
+            draft.remove(&["spec", "containers", "0", "resources", side, marker]);
+        }
+    }
 }
 
-/// Takes the marker off, which the in-process policy may have written: the pod waits, and an autoscaler that does not know
-/// the resource must see that an ordinary node would do.
+/// Takes the markers off, which the in-process policy may have written: the pod waits, and an autoscaler that does not
+/// know them must see that an ordinary node would do.
 fn unmark(draft: &mut Draft) {
-    for side in ["requests", "limits"] {
-        draft.remove(&["spec", "containers", "0", "resources", side, keys::MARKER_RESOURCE]);
-    }
+    mark(draft, keys::MARKER_RESOURCE, false);
+    mark(draft, keys::CHECKED_RESOURCE, false);
 }
 
 fn set_on_first_container(draft: &mut Draft, place: &[&str], text: &str) {

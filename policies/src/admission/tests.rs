@@ -164,6 +164,15 @@ fn auto() {
     assert_eq!(recorded(&after), ("auto", "pod label burst-to-cci"));
     assert_eq!(warnings, [] as [&str; 0]);
     let mut world = World::default();
+    world.settings.sold_out = true;
+    let (doubtful, _) = admitted(&world, &pod(burst("auto"), json!({})));
+    let limits = &doubtful["spec"]["containers"][0]["resources"]["limits"];
+    assert_eq!(*limits, json!({"burst.io/managed": "1", "burst.io/checked": "1"}));
+    assert_eq!(
+        admitted(&World::default(), &doubtful).0,
+        after,
+        "what is in no doubt any more is not checked"
+    );
     world.settings.marker = false;
     let (after, _) = admitted(&world, &pod(burst("auto"), json!({})));
     assert_eq!(after["spec"]["containers"][0]["resources"], json!({"requests": {"cpu": "500m"}}));

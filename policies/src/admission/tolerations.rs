@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::patch::Draft;
 use crate::{
     keys,
-    node::TaintEffect,
+    node::{Taint, TaintEffect},
     pod::PodFacts,
     selector::{Toleration, effect_name},
 };
@@ -39,6 +39,23 @@ pub(super) fn open_some(draft: &mut Draft, pod: &PodFacts, able: &BTreeSet<Strin
     for value in able {
         open_provider(draft, &own, Some(value));
     }
+}
+
+/// Whether the pod as it is admitted tolerates the taint of one of these providers.
+pub(super) fn opens_one_of(draft: &Draft, providers: &BTreeSet<String>) -> bool {
+    let written = draft.get(&["spec", "tolerations"]).and_then(Value::as_array);
+    let opens = |toleration: &Value, provider: &String| {
+        let text = |field: &str| toleration[field].as_str().unwrap_or_default().to_owned();
+        let toleration = Toleration {
+            key: text("key"),
+            operator: text("operator"),
+            value: text("value"),
+            effect: text("effect"),
+        };
+        let (key, value) = (keys::TAINT_PROVIDER.to_owned(), provider.clone());
+        toleration.tolerates(&Taint { key, value, effect: TaintEffect::NoSchedule })
+    };
+    written.into_iter().flatten().any(|toleration| providers.iter().any(|p| opens(toleration, p)))
 }
 
 /// Takes back the provider toleration that the in-process admission policy wrote on a pod which turns out to be governed:

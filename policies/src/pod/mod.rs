@@ -93,7 +93,7 @@ pub struct PodFacts {
     pub requests: Resources,
     /// Whether an app container or the pod itself asks for CPU.
     pub asks_cpu: bool,
-    /// Whether any resource is requested or limited (our marker does not count).
+    /// Whether any resource is requested or limited (our markers do not count).
     pub asks_anything: bool,
     /// What of the pod only the scheduler can judge.
     pub unjudged: Vec<Unjudged>,
@@ -276,5 +276,5 @@ fn unjudged(spec: &view::Spec<'_>) -> Vec<Unjudged> {
 
 /// A resource that a node row does not carry.
 fn is_other(name: &str) -> bool {
-    !matches!(name, "cpu" | "memory" | "ephemeral-storage") && name != keys::MARKER_RESOURCE && !is_gpu(name)
+    !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !keys::is_marker(name) && !is_gpu(name)
 }

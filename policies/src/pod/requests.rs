@@ -81,7 +81,7 @@ pub(super) fn asks_anything(spec: &Spec<'_>) -> bool {
         [&requirements.requests, &requirements.limits]
             .into_iter()
             .flatten()
-            .any(|(name, _)| name.as_str() != crate::keys::MARKER_RESOURCE)
+            .any(|(name, _)| !crate::keys::is_marker(name.as_str()))
     };
     any(&spec.resources) || spec.containers.iter().chain(&spec.init_containers).any(|c| any(&c.resources))
 }

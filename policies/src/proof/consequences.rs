@@ -17,7 +17,7 @@ pub(super) fn of(config: &SchedulerConfig, profile: &Profile) -> Vec<String> {
         out.push(format!("{} does not filter in this profile: NoSchedule taints keep no pod off virtual nodes, not even policy off", taint::PLUGIN));
     }
     match ours::position(&config.extenders).and_then(|at| config.extenders.get(at)) {
-        Some(extender) => our_extender(&mut out, extender),
+        Some(extender) => our_extender(&mut out, extender, &config.extenders),
         None => out.push(format!(
             "no extender of burst: auto leans to real nodes by score only; set `marker: false` in burst-scheduler, because here a \
              pod that requests {} fits nowhere",
@@ -31,21 +31,34 @@ pub(super) fn of(config: &SchedulerConfig, profile: &Profile) -> Vec<String> {
     out
 }
 
-fn our_extender(out: &mut Vec<String>, extender: &Extender) {
-    let marker = keys::MARKER_RESOURCE;
-    match extender.managed_resources.iter().find(|m| m.name == marker) {
-        None => out.push(format!(
-            "every pod of every profile is sent to burst's extender: two calls for each pod, burst or not; set `marker: false` \
-             in burst-scheduler, because nothing declares {marker}"
-        )),
-        Some(managed) if !managed.ignored_by_scheduler => out.push(format!(
-            "{marker} is not ignoredByScheduler: a pod that admission marks waits for ever for a node that has it"
-        )),
-        Some(_) => {}
+fn our_extender(out: &mut Vec<String>, extender: &Extender, all: &[Extender]) {
+    if extender.for_every_pod() {
+        out.push(format!(
+            "every pod of every profile is sent to burst's extender, burst or not; set `marker: false` in burst-scheduler, \
+             because nothing declares {}",
+            keys::MARKER_RESOURCE
+        ));
+    } else {
+        for marker in [keys::MARKER_RESOURCE, keys::CHECKED_RESOURCE] {
+            out.extend(undeclared(marker, all));
+        }
     }
     if !extender.bind_verb.is_empty() {
         out.push("burst's extender is asked to bind, which it does not do".to_owned());
     }
+}
+
+/// What is wrong with how a marker is declared, if anything.
+fn undeclared(marker: &str, extenders: &[Extender]) -> Option<String> {
+    let declared = extenders.iter().flat_map(|e| &e.managed_resources).find(|m| m.name == marker);
+    let wrong = match declared {
+        None => "in no extender's managedResources",
+        Some(managed) if !managed.ignored_by_scheduler => "not ignoredByScheduler",
+        Some(_) => return None,
+    };
+    Some(format!(
+        "{marker} is {wrong}: a pod that admission marks with it waits for ever for a node that has it"
+    ))
 }
 
 fn any_extender(out: &mut Vec<String>, extender: &Extender) {

@@ -1,7 +1,6 @@
 //! Proof by extender: our extender's score alone outweighs every plugin.
 
 use super::{EXTENDER_POINT, Line, Method, Proof, conclude, foreign_range, opposition, ours};
-use crate::keys;
 use crate::scheduler_config::{Extender, SchedulerConfig, ScoreWeights};
 
 /// The largest weight that leaves a score of -10 within 64 bits (score × weight × 10).
@@ -24,10 +23,9 @@ fn premises(config: &SchedulerConfig, extender: &Extender, applies: bool, gap: i
     if !applies {
         let names: Vec<&str> = extender.managed_resources.iter().map(|m| m.name.as_str()).collect();
         return vec![format!(
-            "the extender is asked only about pods that request {}, and of localPrefer pods only those that can preempt \
-             request {}: this proof does not apply to the rest",
+            "the extender is asked only about pods that request {}, which localPrefer pods do not: this proof does not \
+             apply to them",
             names.join(" or "),
-            keys::MARKER_RESOURCE,
         )];
     }
     let own = vec![

@@ -32,8 +32,9 @@ fn parsed(mut config: Value) -> SchedulerConfig {
 }
 
 fn ours(weight: i64, managed: bool) -> Value {
+    let marker = |name: &str| json!({"name": name, "ignoredByScheduler": true});
     let managed =
-        if managed { json!([{"name": "burst.io/managed", "ignoredByScheduler": true}]) } else { json!([]) };
+        if managed { json!([marker("burst.io/managed"), marker("burst.io/checked")]) } else { json!([]) };
     json!({"urlPrefix": "https://127.0.0.1:10260/v1", "prioritizeVerb": "prioritize", "weight": weight,
            "managedResources": managed, "nodeCacheCapable": true})
 }
@@ -212,7 +213,14 @@ fn consequences_are_told() {
     leads_to(&config(20, json!([])), &["no extender of burst"]);
     leads_to(&ours(json!({})), &[]);
     leads_to(&ours(json!({"managedResources": []})), &["every pod of every profile is sent"]);
-    leads_to(&ours(json!({"managedResources": [{"name": "burst.io/managed"}]})), &["not ignoredByScheduler"]);
+    let partly = json!([{"name": "burst.io/managed"}]);
+    leads_to(
+        &ours(json!({ "managedResources": partly })),
+        &[
+            "burst.io/managed is not ignoredByScheduler",
+            "burst.io/checked is in no extender's managedResources",
+        ],
+    );
     leads_to(&ours(json!({"bindVerb": "bind"})), &["asked to bind"]);
     leads_to(&ours(json!({"ignorable": false, "filterVerb": "filter"})), &["no pod that is sent to it"]);
     leads_to(&ours(json!({"httpTimeout": "0s"})), &["may take 5 s"]);

@@ -97,14 +97,14 @@ pub(super) fn projected_source(pod: &Value) -> Vec<String> {
     out
 }
 
-/// Extended resources other than our marker, which is stripped.
+/// Extended resources other than our markers, which are stripped.
 pub(super) fn extended_resource(pod: &Value) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for (path, container) in all_containers(pod) {
         for side in ["requests", "limits"] {
             let map = container.pointer(&format!("/resources/{side}")).and_then(Value::as_object);
             let keys = map.into_iter().flat_map(|m| m.keys());
-            let own = |k: &&String| k.contains('/') && k.as_str() != keys::MARKER_RESOURCE;
+            let own = |k: &&String| k.contains('/') && !keys::is_marker(k);
             out.extend(keys.filter(own).map(|k| format!("{path}.resources.{side}['{k}']")));
         }
     }

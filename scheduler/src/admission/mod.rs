@@ -20,8 +20,10 @@ pub use workloads::workload;
 use std::time::Duration;
 
 use cluster::Snapshot;
+use cluster::kept::Kept;
 
 use crate::app::{App, Settings};
+use crate::verbs::Stock;
 
 /// Time for all look-ups of one review; the webhook's timeout is 2 s.
 pub const DEADLINE: Duration = Duration::from_millis(1500);
@@ -37,11 +39,16 @@ pub struct Around<'a> {
     pub settings: &'a Settings,
     /// What has to be asked of the API server.
     pub lookups: &'a Lookups,
+    /// Whether some place is sold out now.
+    pub sold_out: bool,
 }
 
 impl<'a> Around<'a> {
     /// As of now.
     pub fn of(app: &'a App, snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, fresh: app.fresh(), settings: &app.settings, lookups: &app.lookups }
+        let reports = app.reports.get().map(Kept::objects);
+        let now = jiff::Timestamp::now().as_second();
+        let sold_out = reports.as_deref().is_some_and(|reports| Stock { reports, now }.sold_out_somewhere());
+        Self { snapshot, fresh: app.fresh(), settings: &app.settings, lookups: &app.lookups, sold_out }
     }
 }

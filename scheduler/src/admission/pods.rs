@@ -132,6 +132,7 @@ fn judge(
     };
     let wishes = Settings {
         marker: around.settings.marker && !around.settings.toleration_driver,
+        sold_out: around.sold_out,
         cpu_required: opinion.cpu_required,
         default_request: None,
         virtual_labels: virtual_labels(snapshot),

@@ -27,7 +27,7 @@ pub fn explain(pod: &PodFacts, snapshot: &Snapshot, now: Timestamp) -> Option<De
     let others = snapshot
         .nodes()
         .map(|(_, row)| row)
-        .filter(|row| row.class == NodeClass::Real && row.name != node.name);
+        .filter(|row| row.class == NodeClass::Real && !std::ptr::eq(*row, node));
     let decided = decide::decide(&unbound, policy, others.chain([&before]));
     let (outcome, reason, sentence) = verdict(node, &decided);
     Some(Decision {

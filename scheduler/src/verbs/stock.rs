@@ -19,6 +19,14 @@ pub struct Stock<'s> {
     pub now: Seconds,
 }
 
+impl Stock<'_> {
+    /// Whether any place has no room for pods of some size.
+    pub fn sold_out_somewhere(&self) -> bool {
+        let mut known = self.reports.values().filter_map(|stored| stored.spec.as_ref().ok());
+        known.any(|report| report.stock_outs.iter().any(|out| self.now < out.until))
+    }
+}
+
 /// The stock for one pod; its class is computed only if anything is sold out.
 pub(super) struct StockJudge<'a> {
     stock: Option<Stock<'a>>,
@@ -89,6 +97,8 @@ mod tests {
             };
             assert_eq!(judge.objection(&node), wanted, "{} {cpu_milli} {now}", node.name);
         };
+        let somewhere = |now| Stock { reports: &reports, now }.sold_out_somewhere();
+        assert_eq!((somewhere(99), somewhere(100)), (true, false));
         check("a1", 1500, 99, Some(Reason::SoldOut));
         check("a2", 1500, 99, Some(Reason::SoldOut));
         check("b1", 1500, 99, None);

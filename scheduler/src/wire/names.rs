@@ -34,25 +34,12 @@ impl<'a> NameList<'a> {
         Ok(Self { text: Cow::Owned(text), len: names.len() })
     }
 
-    /// Takes text that nobody has looked at yet, if it is an array of at least one string, without escapes and without a
-    /// blank between the strings: each quote then closes a string before the next comma, or opens one behind it.
+    /// Takes text that nobody has looked at yet, if it is an array of at least one string, without escapes, without a
+    /// blank between the strings and without a comma at the edge of one.
     pub(super) fn as_go_writes(text: &'a str) -> Option<Self> {
         let inner = text.strip_prefix('[')?.strip_suffix(']')?.as_bytes();
-        let (mut quotes, mut opens, mut len) = (memchr_iter(b'"', inner), 0, 0);
-        loop {
-            let (open, close) = (quotes.next()?, quotes.next()?);
-            if open != opens {
-                return None;
-            }
-            (opens, len) = (close + 2, len + 1);
-            match inner.get(close + 1) {
-                Some(b',') => {}
-                Some(_) => return None,
-                None => break,
-            }
-        }
-        let plain = memchr(b'\\', inner).is_none() && inner.iter().all(|b| *b >= b' ');
-        plain.then_some(Self { text: Cow::Borrowed(text), len })
+        let len = Quotes::of(inner).strings(inner)?;
+        Some(Self { text: Cow::Borrowed(text), len })
     }
 
     /// The array as text, byte for byte as sent unless it held escapes.
@@ -107,6 +94,61 @@ impl<'a> NameList<'a> {
             };
         }
         out.extend_from_slice(bytes.get(from..).unwrap_or_default());
+    }
+}
+
+/// The quotes between the first byte of some text and its last, counted in one pass without a branch for each byte.
+#[derive(Default)]
+struct Quotes {
+    /// With a comma before, so that they open a string.
+    open: usize,
+    /// With a comma behind, so that they close one.
+    close: usize,
+    /// Commas with a quote on both sides.
+    between: usize,
+    /// Something that is none of these: a quote that opens and closes or neither, an escape, a control character.
+    odd: bool,
+}
+
+impl Quotes {
+    /// Bytes that are counted in one byte.
+    const CHUNK: usize = 128;
+
+    fn of(text: &[u8]) -> Self {
+        let mut all = Self::default();
+        let mut rest = text;
+        while rest.len() > 2 {
+            all.count(rest.get(..Self::CHUNK + 2).unwrap_or(rest));
+            rest = rest.get(Self::CHUNK..).unwrap_or_default();
+        }
+        all
+    }
+
+    fn count(&mut self, chunk: &[u8]) {
+        let from = |at: usize| chunk.get(at..).unwrap_or_default().iter();
+        let (mut open, mut close, mut between, mut odd) = (0_u8, 0_u8, 0_u8, false);
+        for ((before, byte), behind) in from(0).zip(from(1)).zip(from(2)) {
+            let quote = *byte == b'"';
+            let (opens, closes) = (quote & (*before == b','), quote & (*behind == b','));
+            open += u8::from(opens);
+            close += u8::from(closes);
+            between += u8::from((*byte == b',') & (*before == b'"') & (*behind == b'"'));
+            odd |= (quote & (opens == closes)) | (*byte == b'\\') | (*byte < b' ');
+        }
+        self.open += usize::from(open);
+        self.close += usize::from(close);
+        self.between += usize::from(between);
+        self.odd |= odd;
+    }
+
+    /// How many strings the text is, if it is nothing but strings with one comma between each two. As many closing
+    /// quotes as commas between quotes: each closes before such a comma; likewise each opening one opens behind it. The
+    /// first string opens at the first byte and does not begin with a comma, so the quote after it closes it, and so on.
+    fn strings(&self, text: &[u8]) -> Option<usize> {
+        let inner = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        let whole = !inner.starts_with(b",") && !inner.ends_with(b",");
+        let paired = self.open == self.between && self.close == self.between;
+        (whole && paired && !self.odd).then_some(self.between + 1)
     }
 }
 
@@ -202,6 +244,34 @@ mod tests {
         check(r#"["x\"burst-cci-0","a"]"#, r#""burst-cci-0""#, false);
         check(r#"["burst\u002dcci-0"]"#, r#""burst-cci-0""#, true);
         check(r#"["a,\"burst-cci-0\",b"]"#, r#""burst-cci-0""#, false);
+    }
+
+    #[test]
+    fn only_an_array_of_strings_is_taken_unread() {
+        let check = |text: &str, want: Option<usize>| {
+            assert_eq!(NameList::as_go_writes(text).map(|list| list.len()), want, "{text}");
+        };
+        check(r#"["a"]"#, Some(1));
+        check(r#"["a","b","c"]"#, Some(3));
+        check(r#"["","b",""]"#, Some(3));
+        check(r#"["a,b","c"]"#, Some(2));
+        check(&serde_json::to_string(&vec!["a-long-name.example"; 5000]).expect("JSON"), Some(5000));
+        // Legal, but for the slow way.
+        for text in ["[]", r#"["a", "b"]"#, r#"["a\"b"]"#, r#"["a",",","b"]"#, r#"[",a"]"#] {
+            check(text, None);
+            serde_json::from_str::<Vec<String>>(text).expect("JSON");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_taken_unread_is_what_a_reader_of_json_finds(inner in r#"[",a\\ \n]{0,12}"#, many in 0_usize..40) {
+            let text = format!("[{}{inner}]", r#""x-name","#.repeat(many));
+            if let Some(list) = NameList::as_go_writes(&text) {
+                let read: Vec<String> = serde_json::from_str(&text).expect("an array of strings");
+                proptest::prop_assert_eq!(list.len(), read.len());
+            }
+        }
     }
 
     #[test]

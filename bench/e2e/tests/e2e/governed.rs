@@ -176,7 +176,7 @@ pub(crate) async fn local_prefer_that_preempts_asks_the_extender(world: Arc<Worl
     }
     world.running(ns, 4).await?;
     for pod in world.pods(ns).await? {
-        if pod["spec"]["containers"][0]["resources"]["limits"]["burst.io/managed"] == "1" {
+        if pod["spec"]["containers"][0]["resources"]["limits"]["burst.io/checked"] == "1" {
             asks.push(pod["spec"]["priorityClassName"].as_str().unwrap_or_default().to_owned());
         }
         ensure!(!on_virtual(&pod), "{}", names(&[pod]));

@@ -164,7 +164,8 @@ fn what_the_in_process_policy_opened_is_taken_back() {
     let as_written = |own: &[Value]| {
         let tolerations: Vec<Value> = own.iter().cloned().chain([provider(), prefer()]).collect();
         let mut pod = pod(burst("auto"), json!({ "tolerations": tolerations }));
-        let marked = json!({"requests": {"cpu": "500m", "burst.io/managed": "1"}, "limits": {"burst.io/managed": "1"}});
+        let marked = json!({"requests": {"cpu": "500m", "burst.io/managed": "1", "burst.io/checked": "1"},
+            "limits": {"burst.io/managed": "1", "burst.io/checked": "1"}});
         pod["spec"]["containers"][0]["resources"] = marked;
         pod["metadata"]["annotations"] = json!({
             "burst.io/opened-in-process": "true", "burst.io/resolved-policy": "auto",
@@ -184,12 +185,22 @@ fn what_the_in_process_policy_opened_is_taken_back() {
 }
 
 #[test]
-fn local_prefer_is_marked_for_the_extender_where_it_can_preempt() {
-    let check = |priority: Value, wanted: bool| {
-        let (after, _) = admitted(&World::default(), &pod(burst("localPrefer"), priority));
-        let marked = after["spec"]["containers"][0]["resources"]["limits"]["burst.io/managed"] == "1";
-        assert_eq!(marked, wanted, "{after}");
+fn pods_are_checked_where_they_can_preempt_or_a_place_is_sold_out() {
+    let checked = |world: &World, policy: &str, spec: Value| {
+        let (after, _) = admitted(world, &pod(burst(policy), spec));
+        after["spec"]["containers"][0]["resources"]["limits"]["burst.io/checked"] == "1"
     };
+    let check = |priority: Value, wanted: bool| {
+        for policy in ["auto", "localPrefer"] {
+            assert_eq!(checked(&World::default(), policy, priority.clone()), wanted, "{policy} {priority}");
+        }
+    };
+    let mut sold_out = World::default();
+    sold_out.settings.sold_out = true;
+    for (policy, wanted) in [("off", false), ("auto", true), ("localPrefer", true), ("enforce", true)] {
+        assert_eq!(checked(&sold_out, policy, json!({})), wanted, "{policy}");
+        assert!(!checked(&World::default(), policy, json!({})), "{policy}");
+    }
     check(json!({}), false);
     check(json!({"priority": 0}), false);
     check(json!({"priority": 1000}), true);

@@ -76,6 +76,7 @@ prop_compose! {
             } else { vec![] },
             settings: Settings {
                 marker,
+                sold_out: default_request,
                 cpu_required,
                 default_request: default_request.then(|| DefaultRequest { cpu: "1".into(), memory: "1Gi".into() }),
                 virtual_labels: virtual_labels.map(|key| [key.to_owned()].into()),
