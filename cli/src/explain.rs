@@ -25,7 +25,9 @@ use policies::policy::Policy;
 use policies::price::{Billing, Place, PriceBook};
 use policies::reasons::Reason;
 use policies::resolve::Owner;
+use policies::resources::Resources;
 use policies::stock;
+use policies::support::HUAWEI;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -306,7 +308,8 @@ impl Engine<'_> {
             })
             .collect();
         let currency = object.and_then(|o| o.spec.budget.as_ref()).map(|b| b.currency.clone());
-        let cost = self.cost(&facts, placed, &explained.permission, currency);
+        let billed = serde_json::from_value::<GovernedPod>(pod.clone()).ok().and_then(|pod| pod.billed);
+        let cost = self.cost((&facts, billed), placed, &explained.permission, currency);
         Ok(Report {
             namespace: facts.namespace.clone(),
             name: facts.name.clone(),
@@ -391,7 +394,7 @@ impl Engine<'_> {
     /// What the pod costs per hour: by its grant, else by the price book in the currency of its policy, else in any.
     fn cost(
         &self,
-        facts: &PodFacts,
+        (facts, billed): (&PodFacts, Option<Resources>),
         placed: Option<&NodeRow>,
         permission: &Permission,
         currency: Option<String>,
@@ -412,7 +415,12 @@ impl Engine<'_> {
         let priced = self.prices.prices.iter().find(|p| p.provider == provider).map(|p| p.currency.clone());
         let currency = currency.or(priced)?;
         let place = Place { provider, zone: "", billing: Billing::OnDemand };
-        let quote = self.prices.quote(&currency, place, facts.cloud_requests(), None)?;
+        let quote = self.prices.quote(
+            &currency,
+            place,
+            facts.cloud_requests(),
+            billed.filter(|_| provider == HUAWEI),
+        )?;
         Some(per_hour(quote.rate, currency))
     }
 }

@@ -28,7 +28,7 @@ pub fn claim(pod: &GovernedPod, spec: &BurstPolicySpec, snapshot: &Snapshot, pre
         policy: pod.policy().or(spec.policy).unwrap_or_default(),
         requests: if pod.undecodable { unknown() } else { pod.requests },
         beside: pod.beside().unwrap_or(Resources { pods: 0, ..unknown() }),
-        billed: None,
+        billed: pod.billed,
         created: pod.created.map_or(0, jiff::Timestamp::as_second),
         unschedulable_since: pod.unschedulable_since.map(jiff::Timestamp::as_second),
         preemption_tried: preempted || pod.preemption_told || pod.nominated_node.is_some(),
@@ -170,6 +170,25 @@ mod tests {
             assert!(beside(broken).cpu_milli >= HUGE, "{broken}");
         }
         assert_eq!(of(&json!({})).beside, Resources::default());
+    }
+
+    /// Guards budgets: CCI rounds container by container, and bills half a core for two tenths.
+    #[test]
+    fn several_containers_are_billed_as_they_are_rounded() {
+        let billed = |containers: &Value, annotations: &Value| {
+            let claim =
+                of(&json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}}));
+            claim.billed.map(|size| (size.cpu_milli, size.memory_bytes >> 30, size.pods))
+        };
+        let small = json!({"resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}});
+        let none = json!({});
+        assert_eq!(billed(&json!([small]), &none), None, "the sum tells");
+        assert_eq!(billed(&json!([small, small]), &none), Some((500, 2, 1)));
+        let agents = json!({"burst.io/daemonsets-requests": r#"{"cpu":"200m"}"#,
+            "burst.io/daemonsets-sizes": r#"[{"cpu":"100m"},{"cpu":"100m"}]"#});
+        assert_eq!(billed(&json!([small]), &agents), Some((750, 2, 1)));
+        let sum = json!({"burst.io/daemonsets-requests": r#"{"cpu":"200m"}"#});
+        assert_eq!(billed(&json!([small]), &sum), Some((500, 2, 1)), "taken for one");
     }
 
     #[test]

@@ -9,11 +9,13 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use policies::daemons::record;
 use policies::keys;
 use policies::pod::effective_requests;
 use policies::pod::view::{PodView, Spec};
 use policies::policy::Policy;
 use policies::resources::Resources;
+use policies::shape::cci;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -58,6 +60,8 @@ pub struct GovernedPod {
     pub deleting: bool,
     /// Effective requests; `pods` is 1.
     pub requests: Resources,
+    /// The size that CCI bills, where several containers make it another than that of their sum.
+    pub billed: Option<Resources>,
     /// `spec.priority`.
     pub priority: i32,
     /// `metadata.creationTimestamp`.
@@ -128,7 +132,7 @@ impl GovernedPod {
 
     /// What the DaemonSets beside it ask for; none if that cannot be read.
     pub fn beside(&self) -> Option<Resources> {
-        policies::daemons::record::requests(&self.annotations).ok()
+        record::requests(&self.annotations).ok()
     }
 
     /// Whether our gate holds it.
@@ -167,6 +171,13 @@ fn from_text(text: &str) -> Result<GovernedPod, serde_json::Error> {
     let wire: PodWire<'_> = serde_json::from_str(text)?;
     let view = PodView { spec: wire.spec, ..PodView::default() };
     let requests = effective_requests(&view).map_err(serde_json::Error::custom)?;
+    let beside = record::sizes(&wire.metadata.annotations).unwrap_or_default();
+    let billed = cci::billed(&view, &beside);
+    let billed = billed.map(|size| Resources {
+        cpu_milli: size.cpu_milli,
+        memory_bytes: size.memory_bytes,
+        ..requests
+    });
     let (spec, meta, status) = (view.spec, wire.metadata, wire.status);
     let node = spec.node_name.as_ref().map(|node| node.as_str()).filter(|node| !node.is_empty());
     Ok(GovernedPod {
@@ -179,6 +190,7 @@ fn from_text(text: &str) -> Result<GovernedPod, serde_json::Error> {
         phase: PodPhase::parse(&status.phase),
         deleting: meta.deletion_timestamp.is_some(),
         requests,
+        billed,
         priority: spec.priority.unwrap_or_default(),
         created: meta.creation_timestamp.and_then(|at| at.parse().ok()),
         unschedulable_since: status.conditions.iter().find_map(ConditionWire::unschedulable_since),

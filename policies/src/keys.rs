@@ -89,6 +89,10 @@ pub const DAEMONSETS: &str = "burst.io/daemonsets";
 /// JSON. It counts in the cloud only.
 pub const DAEMONSETS_REQUESTS: &str = "burst.io/daemonsets-requests";
 
+/// Pod annotation written at admission beside [`DAEMONSETS_REQUESTS`]: the same by container, as a list of resource lists
+/// in JSON. Clouds round container by container.
+pub const DAEMONSETS_SIZES: &str = "burst.io/daemonsets-sizes";
+
 /// Pod annotation: what `rewriteTopology` replaced, as JSON.
 pub const ORIGINAL_TOPOLOGY: &str = "burst.io/original-topology";
 

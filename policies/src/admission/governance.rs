@@ -133,8 +133,7 @@ pub(super) fn record_unable(draft: &mut Draft, unable: Option<&BTreeSet<String>>
 
 /// Names the DaemonSets beside the pod and what they ask for. What is not true is taken off: sizes and money go by it.
 pub(super) fn record_beside(draft: &mut Draft, beside: Option<&Beside>) {
-    let written = beside.and_then(Beside::written).unzip();
-    for (key, value) in [(keys::DAEMONSETS, written.0), (keys::DAEMONSETS_REQUESTS, written.1)] {
+    for (key, value) in beside.map_or_else(|| Beside::default().written(), Beside::written) {
         let annotation = ["metadata", "annotations", key];
         match value {
             Some(value) => draft.set(&annotation, Value::from(value)),

@@ -2,14 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Daemon, Refused, names::prefixed, refuse::refused};
-use crate::{
-    pod::{effective_requests, view::PodView},
-    resources::Resources,
-};
+use crate::{pod::read_list, resources::Resources};
 
 /// What of the pod's security context holds for each of its containers, and is carried into them.
 const INHERITED: [&str; 3] = ["runAsUser", "runAsGroup", "runAsNonRoot"];
@@ -23,6 +19,8 @@ pub struct Added {
     pub volumes: Vec<Value>,
     /// `imagePullSecrets`; only where the DaemonSet is in the pod's namespace.
     pub pull_secrets: Vec<Value>,
+    /// What each container asks for; `pods` is 0.
+    pub sizes: Vec<Resources>,
     /// What the containers ask for together; `pods` is 0.
     pub requests: Resources,
 }
@@ -50,9 +48,10 @@ pub fn added(daemon: &Daemon, namespace: &str, taken: &BTreeSet<String>) -> Resu
         rename(volume, &volumes);
         files(volume, &containers);
     }
-    let requests = requests(&run)?;
+    let sizes = run.iter().enumerate().map(size).collect::<Result<Vec<_>, _>>()?;
+    let requests = sizes.iter().copied().fold(Resources::default(), Resources::plus);
     let pull_secrets = items(&daemon.spec, "imagePullSecrets").to_vec();
-    Ok(Added { containers: run, volumes: mounted, pull_secrets, requests })
+    Ok(Added { containers: run, volumes: mounted, pull_secrets, sizes, requests })
 }
 
 fn container(
@@ -123,12 +122,15 @@ fn rename(item: &mut Value, names: &BTreeMap<String, String>) {
     }
 }
 
-fn requests(containers: &[Value]) -> Result<Resources, Refused> {
-    let pod = json!({"spec": {"containers": containers}});
-    let unreadable = |error: String| Refused::at("spec.template.spec.containers", error);
-    let view = PodView::deserialize(&pod).map_err(|error| unreadable(error.to_string()))?;
-    let sum = effective_requests(&view)
-        .map_err(|bad| Refused::at(format!("spec.template.{}", bad.field), bad.problem.to_string()))?;
+fn size((index, container): (usize, &Value)) -> Result<Resources, Refused> {
+    let resources = container.get("resources").and_then(|r| r.get("requests")?.as_object());
+    let texts = resources.into_iter().flatten().map(|(name, amount)| {
+        (name.as_str(), amount.as_str().map_or_else(|| amount.to_string(), str::to_owned))
+    });
+    let texts: Vec<(&str, String)> = texts.collect();
+    let place = format!("spec.template.spec.containers[{index}].resources.requests");
+    let sum = read_list(&place, texts.iter().map(|(name, text)| (*name, text.as_str())))
+        .map_err(|bad| Refused::at(bad.field, bad.problem.to_string()))?;
     Ok(Resources { pods: 0, ..sum })
 }
 

@@ -126,6 +126,7 @@ impl Joined {
                 "it asks for more than when the pod was admitted, and only that was counted: make the pod anew",
             ));
         }
+        self.beside.sizes.extend(&added.sizes);
         let names = added.containers.iter().filter_map(|c| c.get("name")?.as_str());
         self.hidden.extend(names.map(str::to_owned));
         put(&mut self.pod, added);

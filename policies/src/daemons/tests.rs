@@ -218,12 +218,16 @@ fn a_pod_gets_all_that_can_run_in_the_order_of_their_names() {
     let providers = [HUAWEI.to_owned(), MOCK.to_owned()].into();
     let got = beside(&pod(), "shop", &two, &providers);
     assert_eq!(got.names, ["a/agent", "b/agent"]);
-    let written = got.written().expect("somebody");
-    assert_eq!(written, ("a/agent,b/agent".to_owned(), r#"{"cpu":"200m","memory":"128Mi"}"#.to_owned()));
-    let annotations: BTreeMap<String, String> = [(keys::DAEMONSETS_REQUESTS.to_owned(), written.1)].into();
+    let annotations: BTreeMap<String, String> =
+        got.written().into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    assert_eq!(annotations[keys::DAEMONSETS], "a/agent,b/agent");
+    assert_eq!(annotations[keys::DAEMONSETS_REQUESTS], r#"{"cpu":"200m","memory":"128Mi"}"#);
+    let one = r#"{"cpu":"100m","memory":"64Mi"}"#;
+    assert_eq!(annotations[keys::DAEMONSETS_SIZES], format!("[{one},{one}]"));
     assert_eq!(record::requests(&annotations), Ok(got.requests), "read as written");
-    assert_eq!(record::names(&written.0).collect::<Vec<_>>(), ["a/agent", "b/agent"]);
-    assert_eq!(beside(&pod(), "shop", [], &providers).written(), None);
+    assert_eq!(record::sizes(&annotations), Ok(got.sizes));
+    assert_eq!(record::names(&annotations[keys::DAEMONSETS]).collect::<Vec<_>>(), ["a/agent", "b/agent"]);
+    assert!(beside(&pod(), "shop", [], &providers).written().iter().all(|(_, value)| value.is_none()));
 }
 
 #[test]

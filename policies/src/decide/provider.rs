@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    daemons::record,
     pod::{PodFacts, view::PodView},
     reasons::Reason,
-    shape::cci::{Amount, Ask, POD_DISK_MAX, Refusal, asks, disk, round},
+    shape::cci::{POD_DISK_MAX, Refusal, asks_with, disk, round},
     support::{self, HUAWEI},
 };
 
@@ -33,24 +34,14 @@ fn cci(text: &str, facts: &PodFacts) -> Option<Reason> {
     }
     let pod = Specified::read(text)?;
     let view = PodView::deserialize(&pod).ok()?;
-    match round(&together(&view, facts)) {
+    let beside = record::sizes(&facts.annotations).unwrap_or_default();
+    match round(&asks_with(&view, &beside)) {
         Err(Refusal::NoCpu) => return Some(Reason::NoCpuRequest),
         Err(Refusal::TooLarge(_)) => return Some(Reason::ShapeTooLarge),
         Ok(_) if disk(&view) > POD_DISK_MAX => return Some(Reason::ShapeTooLarge),
         Ok(_) => {}
     }
     unsupported(HUAWEI, &pod)
-}
-
-/// What the containers ask for, and what runs beside them.
-fn together(pod: &PodView<'_>, facts: &PodFacts) -> Vec<Ask> {
-    let mut all = asks(pod);
-    let beside = facts.cloud_requests().minus(facts.requests);
-    if beside.cpu_milli > 0 || beside.memory_bytes > 0 {
-        let amount = Amount { cpu_milli: Some(beside.cpu_milli), memory_bytes: Some(beside.memory_bytes) };
-        all.push(Ask { requests: amount, limits: amount, ..Ask::default() });
-    }
-    all
 }
 
 fn unsupported(provider: &str, pod: &Value) -> Option<Reason> {
@@ -91,6 +82,10 @@ mod tests {
         assert_eq!(judged("32", beside("10m")), Some(Reason::ShapeTooLarge));
         assert_eq!(judged("31", beside("1")), None);
         assert_eq!(judged("31", beside("1001m")), Some(Reason::ShapeTooLarge));
+        let several = json!({"burst.io/daemonsets-requests": r#"{"cpu":"400m"}"#,
+            "burst.io/daemonsets-sizes": r#"[{"cpu":"50m"},{"cpu":"100m"},{"cpu":"250m"}]"#});
+        assert_eq!(judged("31250m", several.clone()), None, "three quarters beside it");
+        assert_eq!(judged("31500m", several), Some(Reason::ShapeTooLarge), "each is rounded");
         assert_eq!(judged("32", beside("much")), None, "what cannot be read is the ledger's business");
     }
 }

@@ -29,7 +29,8 @@ pub struct Claim {
     pub requests: Resources,
     /// What the DaemonSets beside it ask for: it counts in the cloud only.
     pub beside: Resources,
-    /// The size that the cloud bills, where it is known exactly; else it is worked out from the requests.
+    /// The size that CCI bills, where several containers make it another than that of their sum; else it is worked out
+    /// from the requests.
     pub billed: Option<Resources>,
     /// `metadata.creationTimestamp`.
     pub created: Seconds,

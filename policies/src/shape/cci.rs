@@ -7,7 +7,7 @@
 mod asks;
 mod text;
 
-pub use asks::{asks, disk};
+pub use asks::{asks, asks_with, billed, disk};
 
 /// One Gi in bytes.
 pub const GI: u64 = 1 << 30;

@@ -6,6 +6,7 @@ use crate::{daemons::Beside, resources::Resources};
 fn world() -> World {
     let beside = Beside {
         names: vec!["logging/agent".to_owned(), "shop/metrics".to_owned()],
+        sizes: vec![Resources { cpu_milli: 150, ..Resources::default() }],
         requests: Resources { cpu_milli: 150, memory_bytes: 96 << 20, ..Resources::default() },
     };
     World { settings: Settings { beside, ..Settings::default() }, ..World::default() }
@@ -35,15 +36,17 @@ fn pods_that_may_burst_carry_who_runs_beside_them() {
 fn what_somebody_wrote_there_himself_does_not_stay() {
     let forged = |policy: &str| {
         let mut pod = pod(burst(policy), json!({}));
-        pod["metadata"]["annotations"] =
-            json!({"burst.io/daemonsets": "shop/mine", "burst.io/daemonsets-requests": r#"{"cpu":"1m"}"#});
+        pod["metadata"]["annotations"] = json!({"burst.io/daemonsets": "shop/mine", "burst.io/daemonsets-requests": r#"{"cpu":"1m"}"#,
+                "burst.io/daemonsets-sizes": "[]"});
         pod
     };
     for policy in ["auto", "enforce", "off"] {
         let (none, _) = admitted(&World::default(), &forged(policy));
         assert_eq!(written(&none), (&Value::Null, &Value::Null), "{policy}");
+        assert_eq!(none["metadata"]["annotations"].get("burst.io/daemonsets-sizes"), None, "{policy}");
     }
     let (some, _) = admitted(&world(), &forged("auto"));
     assert_eq!(written(&some).0, "logging/agent,shop/metrics");
     assert_eq!(written(&some).1, r#"{"cpu":"150m","memory":"96Mi"}"#);
+    assert_eq!(some["metadata"]["annotations"]["burst.io/daemonsets-sizes"], r#"[{"cpu":"150m"}]"#);
 }

@@ -6,6 +6,7 @@ use crate::{
     ledger::places::{Row, Stock},
     price::{Place, Quote},
     resources::Resources,
+    support::HUAWEI,
 };
 
 /// A place in the cloud with room.
@@ -229,7 +230,8 @@ impl Round<'_> {
 
     pub(super) fn quote(&self, claim: &Claim, place: Place<'_>) -> Option<Quote> {
         let budget = self.spec.budget.as_ref()?;
-        self.world.prices.quote(&budget.currency, place, claim.counted(Side::Cloud), claim.billed)
+        let billed = claim.billed.filter(|_| place.provider == HUAWEI);
+        self.world.prices.quote(&budget.currency, place, claim.counted(Side::Cloud), billed)
     }
 }
 

@@ -1,15 +1,35 @@
 //! What the containers of a pod ask for, in the form that rounding takes.
 
-use super::{Amount, Ask};
+use super::{Amount, Ask, Size, round};
 use crate::{
     pod::view::{Container, PodView, ResourceList},
     quantity::Quantity,
+    resources::Resources,
 };
 
 /// The asks of a pod: init containers first, a sidecar as an app container. A quantity that cannot be read says nothing.
 pub fn asks(pod: &PodView<'_>) -> Vec<Ask> {
     let init = pod.spec.init_containers.iter().map(|c| ask(c, !is_sidecar(c)));
     init.chain(pod.spec.containers.iter().map(|c| ask(c, false))).collect()
+}
+
+/// The asks of a pod and of containers of these sizes beside it.
+pub fn asks_with(pod: &PodView<'_>, beside: &[Resources]) -> Vec<Ask> {
+    let mut all = asks(pod);
+    all.extend(beside.iter().map(|size| {
+        let requests = Amount { cpu_milli: Some(size.cpu_milli), memory_bytes: Some(size.memory_bytes) };
+        Ask { requests, limits: requests, ..Ask::default() }
+    }));
+    all
+}
+
+/// What CCI bills for a pod with these containers beside it, where that is not what it bills for one container with the
+/// same sum: containers are rounded one by one. None for a single container, and for a pod that is not sold.
+pub fn billed(pod: &PodView<'_>, beside: &[Resources]) -> Option<Size> {
+    if pod.spec.containers.len() + pod.spec.init_containers.len() + beside.len() < 2 {
+        return None;
+    }
+    Some(round(&asks_with(pod, beside)).ok()?.pod)
 }
 
 /// Bytes of ephemeral storage that the containers request which run to the end of the pod's life.
