@@ -131,6 +131,11 @@ impl Index {
         self.keep_details(key, pod, node);
     }
 
+    /// Whether an unfinished pod is known to have a node.
+    pub fn is_bound(&self, uid: &str) -> bool {
+        self.pods.get(&PodKey::of(uid)).is_some_and(|pod| pod.node.is_some())
+    }
+
     /// Removes a pod by UID.
     pub fn delete_pod(&mut self, uid: &str) {
         self.remove(PodKey::of(uid));

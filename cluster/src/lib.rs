@@ -41,4 +41,4 @@ pub use patch::{Outcome, PodRef, WriteError};
 pub use policy_objects::PolicyObjects;
 pub use slim::{PodPhase, SlimNode, SlimPod};
 pub use snapshot::{BurstPod, NodeId, Snapshot};
-pub use watch::{ClusterHandle, ClusterWatch};
+pub use watch::{Binding, ClusterHandle, ClusterWatch};

@@ -12,7 +12,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use tokio::sync::watch;
+use policies::pod::PodFacts;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +32,18 @@ const SPACING: Duration = Duration::from_millis(50);
 
 /// Most events in one batch.
 const BATCH_EVENTS: usize = 256;
+
+/// Bindings that wait for their reader; beyond it one is not told.
+const BINDINGS: usize = 4096;
+
+/// A pod with a policy other than off got its node while we watched. Told once.
+#[derive(Debug)]
+pub struct Binding {
+    /// The pod.
+    pub pod: Box<PodFacts>,
+    /// When that was seen; the picture takes it in some 50 ms later.
+    pub seen: Instant,
+}
 
 /// What readers hold; cheap to clone, callable from any runtime.
 #[derive(Clone, Debug)]
@@ -84,6 +97,25 @@ pub struct ClusterWatch;
 impl ClusterWatch {
     /// Starts the watch as a tracked task that ends with `cancel`. Must be called within a tokio runtime.
     pub fn start(client: Client, cancel: CancellationToken, tracker: &TaskTracker) -> ClusterHandle {
+        Self::begin(client, cancel, tracker, None)
+    }
+
+    /// As [`Self::start`], and tells of bindings.
+    pub fn with_bindings(
+        client: Client,
+        cancel: CancellationToken,
+        tracker: &TaskTracker,
+    ) -> (ClusterHandle, mpsc::Receiver<Binding>) {
+        let (sender, bindings) = mpsc::channel(BINDINGS);
+        (Self::begin(client, cancel, tracker, Some(sender)), bindings)
+    }
+
+    fn begin(
+        client: Client,
+        cancel: CancellationToken,
+        tracker: &TaskTracker,
+        bindings: Option<mpsc::Sender<Binding>>,
+    ) -> ClusterHandle {
         let (sender, synced) = watch::channel(false);
         let handle = ClusterHandle {
             snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::default())),
@@ -98,6 +130,7 @@ impl ClusterWatch {
             waiting: 0,
             publish_at: None,
             published: None,
+            bindings,
         };
         tracker.spawn(async move { cancel.run_until_cancelled(writer.run(&client)).await });
         handle
@@ -115,6 +148,7 @@ struct Writer {
     waiting: usize,
     publish_at: Option<Instant>,
     published: Option<Instant>,
+    bindings: Option<mpsc::Sender<Binding>>,
 }
 
 impl Writer {
@@ -182,7 +216,12 @@ impl Writer {
     fn pod(&mut self, event: watcher::Result<watcher::Event<SlimPod>>) {
         match event {
             Ok(watcher::Event::Init) => self.index.relist_pods(),
-            Ok(watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) => {
+            Ok(watcher::Event::InitApply(pod)) => {
+                self.index.apply_pod(&pod);
+                self.changed();
+            }
+            Ok(watcher::Event::Apply(mut pod)) => {
+                self.tell(&mut pod);
                 self.index.apply_pod(&pod);
                 self.changed();
             }
@@ -195,6 +234,18 @@ impl Writer {
                 self.listed(Source::Pods, gone);
             }
             Err(error) => self.failed("pods", &error),
+        }
+    }
+
+    /// Tells of a binding, if this is one: the index does not know the node yet. What a list brings was bound before.
+    fn tell(&self, pod: &mut SlimPod) {
+        let Some(bindings) = &self.bindings else { return };
+        if pod.phase.finished() || self.index.is_bound(pod.uid()) {
+            return;
+        }
+        let Some(pod) = pod.facts.take() else { return };
+        if bindings.try_send(Binding { pod, seen: Instant::now() }).is_err() {
+            tracing::warn!("too many bindings wait to be explained: one is not");
         }
     }
 

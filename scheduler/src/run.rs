@@ -77,13 +77,13 @@ pub async fn run(config: Config, metrics: Arc<Metrics>, stop: CancellationToken)
     let objects = PolicyObjects::start(&client, &tasks, &tracker);
     let (ledgers, exempt) = (&config.namespace, &config.namespace_exempt);
     let lookups = Lookups::start(&client, objects.clone(), ledgers, exempt, &tasks, &tracker);
-    let cluster = ClusterWatch::start(access.client()?, tasks.clone(), &tracker);
+    let (cluster, bindings) = ClusterWatch::with_bindings(access.client()?, tasks.clone(), &tracker);
     let decisions = Arc::new(Ring::default());
     let events = Recorder::start(client.clone(), CONTROLLER, &instance(), tasks.clone(), &tracker);
     let observer =
         Observer { cluster: cluster.clone(), decisions: decisions.clone(), metrics: metrics.clone(), events };
     let recorder = observer.events.clone();
-    observer.start(client.clone(), &tasks, &tracker);
+    observer.start(bindings, &tasks, &tracker);
     let settings = Settings::of(&config, prices.clone());
     let app = Arc::new(App::new(cluster, lookups, settings, metrics.clone(), decisions));
     tracker.spawn(app.overview.clone().run(access.client()?, tasks.clone()));

@@ -58,7 +58,7 @@ async fn a_binding_is_recorded_counted_and_told() {
     api.put(node("burst-cci-0", "100", true));
     api.put(pod("old", "auto", "burst-cci-0"));
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let cluster = ClusterWatch::start(api.client(), stop.clone(), &tracker);
+    let (cluster, bindings) = ClusterWatch::with_bindings(api.client(), stop.clone(), &tracker);
     let (decisions, metrics) = (Arc::new(Ring::default()), Arc::new(Metrics::new()));
     let observer = Observer {
         cluster: cluster.clone(),
@@ -66,7 +66,7 @@ async fn a_binding_is_recorded_counted_and_told() {
         metrics: metrics.clone(),
         events: Recorder::start(api.client(), "burst.io/scheduler", "test", stop.clone(), &tracker),
     };
-    observer.start(api.client(), &stop, &tracker);
+    observer.start(bindings, &stop, &tracker);
     cluster.wait_synced().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 

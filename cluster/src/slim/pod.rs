@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policies::keys;
-use policies::pod::effective_requests;
 use policies::pod::view::{PodView, Spec};
+use policies::pod::{PodFacts, effective_requests};
 use policies::policy::Policy;
 use policies::resources::Resources;
 use serde::de::Error as _;
@@ -91,6 +91,8 @@ pub struct SlimPod {
     pub created: Option<jiff::Timestamp>,
     /// Only identity, node and phase could be read; requests count as one pod.
     pub undecodable: bool,
+    /// All facts, of a pod with a node and with a policy other than off: for whoever is told of its binding.
+    pub facts: Option<Box<PodFacts>>,
 }
 
 impl SlimPod {
@@ -124,7 +126,7 @@ fn from_text(text: &str) -> Result<SlimPod, serde_json::Error> {
     let node = view.spec.node_name.as_ref().map(|node| node.as_str()).filter(|node| !node.is_empty());
     let meta = wire.metadata;
     let owner = meta.owner_references.into_iter().find(|o| o.controller);
-    Ok(SlimPod {
+    let mut pod = SlimPod {
         metadata: identity(meta.name, meta.namespace, meta.uid, meta.resource_version),
         node: node.map(SmolStr::new),
         phase: PodPhase::parse(&wire.status.phase),
@@ -136,7 +138,12 @@ fn from_text(text: &str) -> Result<SlimPod, serde_json::Error> {
         priority: view.spec.priority.unwrap_or_default(),
         created: meta.creation_timestamp.and_then(|at| at.parse().ok()),
         undecodable: false,
-    })
+        facts: None,
+    };
+    if pod.node.is_some() && pod.policy().is_some_and(|policy| policy != Policy::Off) {
+        pod.facts = PodFacts::from_json(text).ok().map(Box::new);
+    }
+    Ok(pod)
 }
 
 fn from_value(value: &Value) -> SlimPod {

@@ -161,3 +161,44 @@ async fn a_burst_of_events_is_published_in_few_pictures() {
     let pictures = watched.handle.snapshot().generation() - before;
     assert!((1..=8).contains(&pictures), "{pictures}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_is_told_once_and_old_pods_are_not_new() {
+    let api = FakeApi::new();
+    let with = |name: &str, node: Option<&str>, policy: &str, phase: &str| {
+        let mut pod = pod(name, node);
+        pod["metadata"]["uid"] = json!(name);
+        pod["metadata"]["annotations"] = json!({"burst.io/resolved-policy": policy});
+        pod["status"]["phase"] = json!(phase);
+        pod
+    };
+    api.put(with("old", Some("r1"), "auto", "Running"));
+    let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
+    let (handle, mut bindings) = ClusterWatch::with_bindings(api.client(), cancel.clone(), &tracker);
+    handle.wait_synced().await;
+    for (node, phase) in
+        [(None, "Pending"), (Some("r1"), "Pending"), (Some("r1"), "Running"), (Some("r1"), "Succeeded")]
+    {
+        for (name, policy) in [("old", "auto"), ("ordinary", "off"), ("new", "auto")] {
+            let node = if name == "old" { Some("r1") } else { node };
+            api.put(with(name, node, policy, phase));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // Finished, and changed once more.
+    let mut finished = with("new", Some("r1"), "auto", "Succeeded");
+    finished["metadata"]["labels"] = json!({"seen": "yes"});
+    api.put(finished);
+    let mut broken = with("broken", Some("r1"), "auto", "Running");
+    broken["spec"]["containers"] = json!(7);
+    api.put(broken);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cancel.cancel();
+    tracker.close();
+    tracker.wait().await;
+    let mut told = Vec::new();
+    while let Some(binding) = bindings.recv().await {
+        told.push((binding.pod.uid, binding.pod.node_name));
+    }
+    assert_eq!(told, [("new".to_owned(), Some("r1".to_owned()))]);
+}

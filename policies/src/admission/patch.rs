@@ -45,7 +45,7 @@ impl Draft {
 
     /// What is at the path now; `null` counts as nothing.
     pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
-        self.object.pointer(&pointer(path)).filter(|v| !v.is_null())
+        at(&self.object, path).filter(|v| !v.is_null())
     }
 
     /// Sets a member, making its parents, unless it is there with this value.
@@ -69,19 +69,18 @@ impl Draft {
             return;
         }
         self.ops.push(PatchOp::Add { path: format!("{}/-", pointer(path)), value: value.clone() });
-        if let Some(Value::Array(list)) = self.object.pointer_mut(&pointer(path)) {
+        if let Some(Value::Array(list)) = at_mut(&mut self.object, path) {
             list.push(value);
         }
     }
 
     /// Removes a member or an element, if it is there.
     pub(super) fn remove(&mut self, path: &[&str]) {
-        let whole = pointer(path);
         let Some((last, parent)) = path.split_last() else { return };
-        if self.object.pointer(&whole).is_none() {
+        if at(&self.object, path).is_none() {
             return;
         }
-        match self.object.pointer_mut(&pointer(parent)) {
+        match at_mut(&mut self.object, parent) {
             Some(Value::Object(members)) => drop(members.remove(*last)),
             Some(Value::Array(list)) => {
                 let Ok(index) = last.parse::<usize>() else { return };
@@ -89,20 +88,46 @@ impl Draft {
             }
             _ => return,
         }
-        self.ops.push(PatchOp::Remove { path: whole });
+        self.ops.push(PatchOp::Remove { path: pointer(path) });
     }
 
     fn apply(&mut self, path: &[&str], value: Value) {
         self.ops.push(PatchOp::Add { path: pointer(path), value: value.clone() });
         let Some((last, parent)) = path.split_last() else { return };
-        if let Some(Value::Object(members)) = self.object.pointer_mut(&pointer(parent)) {
+        if let Some(Value::Object(members)) = at_mut(&mut self.object, parent) {
             members.insert((*last).to_owned(), value);
         }
     }
 }
 
+/// What is at the path; an element of a list is named by its index.
+fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |value, step| match value {
+        Value::Object(members) => members.get(*step),
+        Value::Array(list) => list.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+fn at_mut<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Value> {
+    path.iter().try_fold(value, |value, step| match value {
+        Value::Object(members) => members.get_mut(*step),
+        Value::Array(list) => list.get_mut(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+/// The path as a JSON Pointer.
 fn pointer(path: &[&str]) -> String {
-    path.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+    let mut whole = String::with_capacity(64);
+    for step in path {
+        whole.push('/');
+        match step.contains(['~', '/']) {
+            true => whole.push_str(&step.replace('~', "~0").replace('/', "~1")),
+            false => whole.push_str(step),
+        }
+    }
+    whole
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use policies::decide::{self, Outcome};
 use policies::keys;
 use policies::node::{NodeClass, NodeRow};
 use policies::pod::PodFacts;
+use policies::policy::Policy;
 use policies::reasons::Reason;
 
-use super::pod::policy;
 use crate::decisions::{CLOUD, Decision, LOCAL};
 
 /// A real node had room.
@@ -48,6 +48,12 @@ pub fn explain(pod: &PodFacts, snapshot: &Snapshot, now: Timestamp) -> Option<De
         alternatives: decided.alternatives.into_iter().map(|a| a.sentence).collect(),
         ..Decision::default()
     })
+}
+
+/// The policy in force as far as the pod itself tells.
+fn policy(facts: &PodFacts) -> Option<Policy> {
+    let label = || keys::POLICY.iter().find_map(|key| facts.labels.get(*key)).and_then(|v| Policy::parse(v));
+    facts.recorded_policy().or_else(label).filter(|policy| *policy != Policy::Off)
 }
 
 /// The node as it was without the pod, which the picture counts by now.

@@ -77,33 +77,3 @@ fn pods_without_a_policy_or_a_known_node_are_not_explained() {
     assert_eq!(explained(&pod("off", "1", "node-1")), None);
     assert_eq!(explained(&pod("auto", "1", "node-9")), None);
 }
-
-fn observed(uid: &str, policy: &str) -> ObservedPod {
-    let mut pod = pod(policy, "1", "node-1");
-    pod["metadata"]["uid"] = json!(uid);
-    serde_json::from_str(&pod.to_string()).expect("a pod")
-}
-
-#[test]
-fn a_binding_is_seen_once_and_old_pods_are_not_new() {
-    let mut known = Known::default();
-    let mut seen = |event| known.take_in(event).map(|facts| facts.uid);
-    assert_eq!(seen(watcher::Event::Init), None);
-    assert_eq!(seen(watcher::Event::InitApply(observed("old", "auto"))), None);
-    assert_eq!(seen(watcher::Event::InitDone), None);
-    assert_eq!(seen(watcher::Event::Apply(observed("old", "auto"))), None);
-    assert_eq!(seen(watcher::Event::Apply(observed("ordinary", "off"))), None);
-    assert_eq!(seen(watcher::Event::Apply(observed("new", "auto"))), Some("new".to_owned()));
-    assert_eq!(seen(watcher::Event::Apply(observed("new", "auto"))), None);
-    assert_eq!(seen(watcher::Event::Delete(observed("new", "auto"))), None);
-    assert!(known.uids.contains("old") && known.uids.len() == 1, "{:?}", known.uids);
-}
-
-#[test]
-fn an_unreadable_pod_does_not_stop_the_watch() {
-    let text =
-        r#"{"metadata":{"name":"a","uid":"u","labels":{"burst-to-cci":"auto"}},"spec":{"containers":7}}"#;
-    let pod: ObservedPod = serde_json::from_str(text).expect("an identity");
-    assert!(pod.burst.is_none());
-    assert_eq!(pod.uid(), "u");
-}
