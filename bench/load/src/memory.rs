@@ -46,8 +46,8 @@ impl Default for Cluster {
 const CHANGED: usize = 10;
 const OURS: &str = "127.0.0.1:10261";
 const LIMIT: Duration = Duration::from_secs(180);
-/// Watches that burst-scheduler keeps open on pods: the index, bindings to explain, governed pods.
-const POD_WATCHES: usize = 3;
+/// Watches that burst-scheduler keeps open on pods: all of them, and governed ones.
+const POD_WATCHES: usize = 2;
 /// Time for the last batch to be published, and for the allocator to give back what it does not need.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -214,6 +214,8 @@ fn start(api: SocketAddr) -> Result<Process> {
         write(&dir, "burst-scheduler.yaml", &json!({"kubeconfig": kubeconfig, "http": {"bind": OURS}}))?;
     let mut command = Command::new(built_binary("burst-scheduler")?);
     command.arg("--config").arg(config);
+    // As deploy/manifests/scheduler.yaml has it.
+    command.env("MIMALLOC_PURGE_DELAY", "1");
     Process::start("burst-scheduler", command, &dir)
 }
 
