@@ -2,8 +2,6 @@
 //!
 //! Of every other DaemonSet only its name is kept. An annotation that says neither true nor false is logged and ignored.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
@@ -18,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::guarded::guarded;
 use crate::kept::{self, Kept, Keyed, Objects};
-use crate::slim::wire::{decode, identity, identity_of, or_default};
+use crate::slim::wire::{identity_of, text};
 
 /// A DaemonSet, with its template if it asks to be replaced.
 #[derive(Clone, Debug, Default)]
@@ -51,50 +49,28 @@ impl Keyed for KeptDaemon {
 
 impl<'de> Deserialize<'de> for KeptDaemon {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        decode(deserializer, from_text, |value| Self { metadata: identity_of(value), daemon: None })
+        Value::deserialize(deserializer).map(Self::of)
     }
 }
 
-fn from_text(text: &str) -> Result<KeptDaemon, serde_json::Error> {
-    let MetaOnly { metadata: meta } = serde_json::from_str(text)?;
-    let wished = wish(meta.annotations.get(keys::REPLACE_IN_CLOUD).map(String::as_str));
-    if let Err(bad) = &wished {
-        tracing::warn!(namespace = meta.namespace, name = meta.name, "DaemonSet: {bad}");
+impl KeptDaemon {
+    fn of(mut set: Value) -> Self {
+        let metadata = identity_of(&set);
+        let (namespace, name) = (text(&set, "/metadata/namespace"), text(&set, "/metadata/name"));
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let asks =
+            wish(set["metadata"]["annotations"][keys::REPLACE_IN_CLOUD].as_str()).unwrap_or_else(|bad| {
+                tracing::warn!(namespace, name, "DaemonSet: {bad}");
+                false
+            });
+        let stays = set["metadata"]["deletionTimestamp"].is_null();
+        let daemon = (asks && stays).then(|| Daemon {
+            namespace,
+            name,
+            spec: set.pointer_mut("/spec/template/spec").map(Value::take).unwrap_or_default(),
+        });
+        Self { metadata, daemon }
     }
-    let daemon = match wished {
-        Ok(true) if meta.deletion_timestamp.is_none() => Some(Daemon {
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-            spec: serde_json::from_str::<Value>(text)?
-                .pointer_mut("/spec/template/spec")
-                .map(Value::take)
-                .unwrap_or_default(),
-        }),
-        _ => None,
-    };
-    Ok(KeptDaemon { metadata: identity(meta.name, meta.namespace, meta.uid, meta.resource_version), daemon })
-}
-
-#[derive(Deserialize)]
-struct MetaOnly {
-    #[serde(deserialize_with = "or_default")]
-    metadata: Meta,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Meta {
-    #[serde(deserialize_with = "or_default")]
-    name: String,
-    #[serde(deserialize_with = "or_default")]
-    namespace: String,
-    #[serde(deserialize_with = "or_default")]
-    uid: String,
-    #[serde(deserialize_with = "or_default")]
-    resource_version: String,
-    deletion_timestamp: Option<String>,
-    #[serde(deserialize_with = "or_default")]
-    annotations: BTreeMap<String, String>,
 }
 
 crate::read_as!(KeptDaemon as DaemonSet);

@@ -243,7 +243,8 @@ impl Writer {
         if pod.phase.finished() || self.index.is_bound(pod.uid()) {
             return;
         }
-        let Some(pod) = pod.facts.take() else { return };
+        let Some(Ok(facts)) = pod.text.take().map(|text| PodFacts::from_json(&text)) else { return };
+        let pod = Box::new(facts);
         if bindings.try_send(Binding { pod, seen: Instant::now() }).is_err() {
             tracing::warn!("too many bindings wait to be explained: one is not");
         }

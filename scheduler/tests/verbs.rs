@@ -10,9 +10,16 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use cluster::kept::Objects;
+use cluster::reports::StoredReport;
+use policies::decide::score::LocalLoad;
+use policies::pod::PodFacts;
+use policies::policy::Policy;
 use proptest::prelude::*;
 use scheduler::metrics::{Code, Mode, Verb};
+use scheduler::verbs::{Stock, View, answer};
 use serde_json::{Value, json};
 use support::{ask, by_names, by_nodes, node, passed, pod, reply, small, snapshot};
 
@@ -88,6 +95,43 @@ fn prioritize_lowers_virtual_nodes_and_lists_nothing_else() {
     check("auto", &ALL[..3], json!([]));
     check("enforce", &ALL, json!([]));
     check("off", &ALL, json!([]));
+}
+
+/// Filter refuses it to the few pods that are checked; all others are weighed, and go elsewhere while there is anywhere.
+#[test]
+fn a_place_that_is_sold_out_comes_last() {
+    let report = |zone: &str, out: Value| {
+        let spec = json!({"provider": "huawei", "zone": zone, "stockOuts": out});
+        Arc::new(StoredReport {
+            metadata: Default::default(),
+            spec: serde_json::from_value(spec).map_err(|e| e.to_string()),
+        })
+    };
+    let class = policies::stock::class(PodFacts::from_value(&pod("auto")).expect("a pod").requests);
+    let reports: Objects<StoredReport> = [
+        ("v-a".into(), report("a", json!([{"zone": "a", "class": class, "until": 100}]))),
+        ("v-b".into(), report("b", json!([]))),
+    ]
+    .into();
+    let picture = snapshot(&[
+        node("node-0", "4", None),
+        node("v-a", "100", Some("huawei")),
+        node("v-b", "100", Some("huawei")),
+    ]);
+    let scores = |policy: &str, now: i64| {
+        let load = LocalLoad::of(picture.nodes().map(|(_, row)| row));
+        let stock = Some(Stock { reports: &reports, now });
+        let view = View { snapshot: &picture, load, default_policy: Policy::Off, stock };
+        let body = by_names(&pod(policy), &["node-0", "v-a", "v-b"]);
+        serde_json::from_slice::<Value>(&answer(Verb::Prioritize, &body, view).body).expect("JSON")
+    };
+    let list = |a: i64, b: i64| json!([{"Host": "v-a", "Score": a}, {"Host": "v-b", "Score": b}]);
+    for (policy, weighed) in [("auto", -10), ("localPrefer", -10), ("enforce", 0)] {
+        assert_eq!(scores(policy, 99), list(weighed - 10, weighed), "{policy}");
+    }
+    assert_eq!(scores("auto", 100), list(-10, -10), "it is probed again");
+    assert_eq!(scores("enforce", 100), json!([]));
+    assert_eq!(scores("off", 99), json!([]));
 }
 
 #[test]

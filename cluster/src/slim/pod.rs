@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policies::keys;
+use policies::pod::effective_requests;
 use policies::pod::view::{PodView, Spec};
-use policies::pod::{PodFacts, effective_requests};
 use policies::policy::Policy;
 use policies::resources::Resources;
 use serde::de::Error as _;
@@ -91,8 +91,8 @@ pub struct SlimPod {
     pub created: Option<jiff::Timestamp>,
     /// Only identity, node and phase could be read; requests count as one pod.
     pub undecodable: bool,
-    /// All facts, of a pod with a node and with a policy other than off: for whoever is told of its binding.
-    pub facts: Option<Box<PodFacts>>,
+    /// The whole pod as it was sent, if it has a node and a policy other than off: for whoever is told of its binding.
+    pub text: Option<Box<str>>,
 }
 
 impl SlimPod {
@@ -138,10 +138,10 @@ fn from_text(text: &str) -> Result<SlimPod, serde_json::Error> {
         priority: view.spec.priority.unwrap_or_default(),
         created: meta.creation_timestamp.and_then(|at| at.parse().ok()),
         undecodable: false,
-        facts: None,
+        text: None,
     };
     if pod.node.is_some() && pod.policy().is_some_and(|policy| policy != Policy::Off) {
-        pod.facts = PodFacts::from_json(text).ok().map(Box::new);
+        pod.text = Some(text.into());
     }
     Ok(pod)
 }

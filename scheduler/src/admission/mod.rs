@@ -47,8 +47,8 @@ impl<'a> Around<'a> {
     /// As of now.
     pub fn of(app: &'a App, snapshot: &'a Snapshot) -> Self {
         let reports = app.reports.get().map(Kept::objects);
-        let now = jiff::Timestamp::now().as_second();
-        let sold_out = reports.as_deref().is_some_and(|reports| Stock { reports, now }.sold_out_somewhere());
+        let sold_out =
+            reports.as_deref().map(Stock::as_of_now).is_some_and(|stock| stock.sold_out_somewhere());
         Self { snapshot, fresh: app.fresh(), settings: &app.settings, lookups: &app.lookups, sold_out }
     }
 }

@@ -55,8 +55,7 @@ fn decide(app: &App, verb: Verb, body: &[u8]) -> Answer {
     }
     let (snapshot, load) = app.picture();
     let reports = app.reports.get().map(Kept::objects);
-    let now = jiff::Timestamp::now().as_second();
-    let stock = reports.as_deref().map(|reports| Stock { reports, now });
+    let stock = reports.as_deref().map(Stock::as_of_now);
     verbs::answer(
         verb,
         body,

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use cluster::kept::Objects;
 use cluster::reports::StoredReport;
-use policies::ledger::{NodeReport, Seconds};
+use policies::ledger::{NodeReport, Seconds, StockOut};
 use policies::node::NodeRow;
 use policies::pod::PodFacts;
 use policies::reasons::Reason;
@@ -19,11 +19,25 @@ pub struct Stock<'s> {
     pub now: Seconds,
 }
 
-impl Stock<'_> {
+impl<'s> Stock<'s> {
+    /// The reports as of now.
+    pub fn as_of_now(reports: &'s Objects<StoredReport>) -> Self {
+        Self { reports, now: jiff::Timestamp::now().as_second() }
+    }
+
     /// Whether any place has no room for pods of some size.
     pub fn sold_out_somewhere(&self) -> bool {
-        let mut known = self.reports.values().filter_map(|stored| stored.spec.as_ref().ok());
-        known.any(|report| report.stock_outs.iter().any(|out| self.now < out.until))
+        self.known().any(|report| self.open(report).next().is_some())
+    }
+
+    fn known(&self) -> impl Iterator<Item = &'s NodeReport> {
+        self.reports.values().filter_map(|stored| stored.spec.as_ref().ok())
+    }
+
+    /// What is sold out until a probe that has not come yet.
+    fn open(&self, report: &'s NodeReport) -> impl Iterator<Item = &'s StockOut> {
+        let now = self.now;
+        report.stock_outs.iter().filter(move |out| now < out.until)
     }
 }
 
@@ -46,8 +60,7 @@ impl<'a> StockJudge<'a> {
         let read = |name: &str| stock.reports.get(name)?.spec.as_ref().ok();
         let own = read(&node.name)?;
         let same = |other: &&NodeReport| (&other.provider, &other.zone) == (&own.provider, &own.zone);
-        let of_place = stock.reports.values().filter_map(|stored| stored.spec.as_ref().ok()).filter(same);
-        let mut open = of_place.flat_map(|report| &report.stock_outs).filter(|out| stock.now < out.until);
+        let mut open = stock.known().filter(same).flat_map(|report| stock.open(report));
         let class = || self.class.get_or_init(|| stock::class(self.facts.cloud_requests()));
         open.any(|out| out.class == *class()).then_some(Reason::SoldOut)
     }
@@ -57,7 +70,6 @@ impl<'a> StockJudge<'a> {
 mod tests {
     use std::sync::Arc;
 
-    use policies::ledger::StockOut;
     use policies::node::NodeClass;
     use policies::resources::Resources;
 
