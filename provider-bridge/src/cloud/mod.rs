@@ -15,9 +15,14 @@ use serde_json::Value;
 use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
 pub mod cci;
+mod encoding;
 mod error;
+#[cfg(test)]
+mod golden;
 pub mod hidden;
+mod kubelike;
 pub mod mock;
+mod translate;
 
 pub use error::CloudError;
 

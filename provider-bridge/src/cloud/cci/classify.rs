@@ -1,95 +1,25 @@
-//! What an answer of CCI (or of the API gateway before it) means: one pure function, one table of cases.
+//! What an answer of CCI (or of the API gateway before it) means: its own codes, then the HTTP status; one table of cases.
 //!
-//! Facts: Huawei's CCI error code list, the Kubernetes `Status` object, the API gateway's error body. Texts are for
-//! users and never repeat what was sent.
-
-use std::time::Duration;
-
-use http::{HeaderMap, StatusCode, header};
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+//! Facts: Huawei's CCI error code list, the API gateway's error body. Texts are for users and never repeat what was sent.
 
 use crate::cloud::CloudError;
+use crate::cloud::kubelike::{Answer, Refusal};
 
-use super::operation::Operation;
-
-/// How long to wait when the cloud throttles without saying how long.
-const DEFAULT_THROTTLE: Duration = Duration::from_secs(2);
-
-/// The gateway accepts signatures whose date is at most this far from its own clock.
-const TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(15);
-
-/// Longest text taken over from the cloud, in characters.
-const MESSAGE_LIMIT: usize = 600;
-
-/// An answer that is not a success.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// An object of that name exists: look whose it is.
-    AlreadyExists(String),
-    /// A precondition (UID, resource version) does not hold.
-    Conflict(String),
-    /// The list or watch position is too old (410): begin again with a list.
-    Expired(String),
-    /// The answer never came or makes no sense: what was asked may have happened.
-    Unknown(String),
-    /// Everything else, already a decision.
-    Cloud(CloudError),
-}
-
-impl From<Refusal> for CloudError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::AlreadyExists(text)
-            | Refusal::Conflict(text)
-            | Refusal::Expired(text)
-            | Refusal::Unknown(text) => Self::Retryable(text),
-            Refusal::Cloud(error) => error,
-        }
-    }
-}
-
-/// Error bodies of CCI (`Status` with `errorCode`) and of the gateway (`error_code`, `error_msg`), read leniently.
-#[derive(Debug, Default, Deserialize)]
-struct Fault {
-    #[serde(default, rename = "errorCode", alias = "error_code")]
-    code: Option<String>,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default, alias = "error_msg")]
-    message: Option<String>,
-    #[serde(default)]
-    details: Option<FaultDetails>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct FaultDetails {
-    #[serde(default, rename = "retryAfterSeconds")]
-    retry_after_seconds: Option<u64>,
-}
-
-/// Decides what a non-success answer means. `sent_at` is our clock when the request was signed.
-pub(super) fn classify(
-    operation: &Operation,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    sent_at: Timestamp,
-) -> Refusal {
-    let fault: Fault = serde_json::from_slice(body).unwrap_or_default();
+/// Decides what a non-success answer means.
+pub(super) fn classify(answer: &Answer<'_>) -> Refusal {
+    let fault = answer.fault();
     let code = fault.code.as_deref().unwrap_or_default();
-    let text = describe(operation, status, &fault);
-    if status == StatusCode::TOO_MANY_REQUESTS || code == "APIGW.0308" {
-        let after = retry_after(headers, &fault, sent_at).unwrap_or(DEFAULT_THROTTLE);
-        return Refusal::Cloud(CloudError::Throttled { message: text, after });
+    if code == "APIGW.0308" {
+        return answer.throttled(&fault);
     }
-    by_code(code, &text, headers, sent_at)
-        .unwrap_or_else(|| by_status(operation, status, &fault, text, headers, sent_at))
+    if answer.status.as_u16() == 429 {
+        return answer.by_status(&fault);
+    }
+    by_code(code, answer.describe(&fault), answer).unwrap_or_else(|| answer.by_status(&fault))
 }
 
 /// Codes that mean the same whatever the HTTP status is.
-fn by_code(code: &str, text: &str, headers: &HeaderMap, sent_at: Timestamp) -> Option<Refusal> {
-    let text = text.to_owned();
+fn by_code(code: &str, text: String, answer: &Answer<'_>) -> Option<Refusal> {
     let error = match code {
         "CCI.02.400116" => CloudError::Capacity(text),
         "CCI.02.400106" => CloudError::Account(format!("{text}; the quota of namespaces is used up")),
@@ -102,7 +32,7 @@ fn by_code(code: &str, text: &str, headers: &HeaderMap, sent_at: Timestamp) -> O
             CloudError::Account(text)
         }
         "CCI.01.400103" | "CCI.03.400001" | "APIGW.0301" | "APIGW.0303" | "APIGW.0304" | "APIGW.0305" => {
-            CloudError::Auth(with_skew(text, headers, sent_at))
+            CloudError::Auth(answer.with_skew(text))
         }
         "CCI.02.409101" => return Some(Refusal::AlreadyExists(text)),
         _ => return None,
@@ -110,81 +40,12 @@ fn by_code(code: &str, text: &str, headers: &HeaderMap, sent_at: Timestamp) -> O
     Some(Refusal::Cloud(error))
 }
 
-fn by_status(
-    operation: &Operation,
-    status: StatusCode,
-    fault: &Fault,
-    text: String,
-    headers: &HeaderMap,
-    sent_at: Timestamp,
-) -> Refusal {
-    let message = fault.message.as_deref().unwrap_or_default();
-    let error = match status.as_u16() {
-        401 => CloudError::Auth(with_skew(text, headers, sent_at)),
-        403 if message.contains("exceeded quota") => CloudError::Capacity(text),
-        403 if message.contains("being terminated") => CloudError::Retryable(text),
-        403 => CloudError::Auth(with_skew(text, headers, sent_at)),
-        404 if operation.verb.needs_namespace() => {
-            CloudError::Account(format!("{text}; the CCI namespace is missing and will be made again"))
-        }
-        404 => CloudError::Gone(text),
-        409 if fault.reason.as_deref() == Some("AlreadyExists") => return Refusal::AlreadyExists(text),
-        409 => return Refusal::Conflict(text),
-        410 => return Refusal::Expired(text),
-        408 | 425 => return Refusal::Unknown(text),
-        400..=499 => CloudError::Invalid(text),
-        _ => return Refusal::Unknown(text),
-    };
-    Refusal::Cloud(error)
-}
-
-fn describe(operation: &Operation, status: StatusCode, fault: &Fault) -> String {
-    let said = fault.message.as_deref().or(fault.reason.as_deref()).filter(|said| !said.is_empty());
-    let said: String = said
-        .unwrap_or("the answer has no readable error body")
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MESSAGE_LIMIT)
-        .collect();
-    match fault.code.as_deref() {
-        Some(code) => format!("{operation}: {said} (HTTP {}, {code})", status.as_u16()),
-        None => format!("{operation}: {said} (HTTP {})", status.as_u16()),
-    }
-}
-
-fn retry_after(headers: &HeaderMap, fault: &Fault, now: Timestamp) -> Option<Duration> {
-    let from_header =
-        headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| {
-            value.trim().parse().ok().map(Duration::from_secs).or_else(|| {
-                let at = http_date(value)?;
-                Duration::try_from(at.duration_since(now)).ok()
-            })
-        });
-    from_header.or_else(|| fault.details.as_ref()?.retry_after_seconds.map(Duration::from_secs))
-}
-
-/// Adds what the answer's `Date` says about our clock, if it explains the refusal.
-fn with_skew(text: String, headers: &HeaderMap, sent_at: Timestamp) -> String {
-    let cloud = headers.get(header::DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
-    let Some(skew) = cloud.map(|cloud| sent_at.duration_since(cloud)) else { return text };
-    if skew.abs() < TOLERATED_SKEW {
-        return text;
-    }
-    let direction = if skew.is_negative() { "behind" } else { "ahead of" };
-    format!(
-        "{text}; the clock here is {} min {direction} the cloud's (15 min are tolerated): synchronise it",
-        skew.abs().as_mins()
-    )
-}
-
-fn http_date(value: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(value.trim()).ok().map(|at| at.timestamp())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::operation::Verb;
+    use http::{HeaderMap, StatusCode};
+
     use super::*;
+    use crate::cloud::kubelike::{Operation, Verb};
 
     const SENT: &str = "2026-01-02T03:04:05Z";
 
@@ -210,14 +71,13 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        let operation = Operation::new(verb, "web-1");
-        classify(
-            &operation,
-            StatusCode::from_u16(status).unwrap(),
-            &map,
-            body.as_bytes(),
-            SENT.parse().unwrap(),
-        )
+        classify(&Answer {
+            operation: &Operation::new("CCI", verb, "web-1"),
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: &map,
+            body: body.as_bytes(),
+            sent_at: SENT.parse().unwrap(),
+        })
     }
 
     fn status_body(code: u16, reason: &str, message: &str, error_code: &str) -> String {

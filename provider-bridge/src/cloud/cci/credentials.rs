@@ -39,6 +39,8 @@ pub enum Credentials {
 pub(super) struct KeyPair {
     pub(super) access_key: String,
     pub(super) key: hmac::Key,
+    /// Counts the changes: another number signs differently.
+    pub(super) generation: u64,
     /// Tells two keys apart without keeping them.
     fingerprint: Vec<u8>,
     read_at: Instant,
@@ -54,11 +56,11 @@ impl KeyPair {
     pub(super) fn new(access_key: &str, secret_key: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret_key.expose_secret().as_bytes());
         let fingerprint = hmac::sign(&key, b"fingerprint").as_ref().to_vec();
-        Self { access_key: access_key.to_owned(), key, fingerprint, read_at: Instant::now() }
+        Self { access_key: access_key.to_owned(), key, generation: 0, fingerprint, read_at: Instant::now() }
     }
 
     /// Whether the other pair signs differently.
-    pub(super) fn differs_from(&self, other: &Self) -> bool {
+    fn differs_from(&self, other: &Self) -> bool {
         self.access_key != other.access_key || self.fingerprint != other.fingerprint
     }
 }
@@ -89,7 +91,9 @@ impl Keys {
     /// Reads the files again at once: after the cloud refused a signature.
     pub(super) fn reread(&self) -> Option<Arc<KeyPair>> {
         match read(&self.source) {
-            Ok(pair) => {
+            Ok(mut pair) => {
+                let before = self.current.load();
+                pair.generation = before.generation + u64::from(pair.differs_from(&before));
                 let pair = Arc::new(pair);
                 self.current.store(Arc::clone(&pair));
                 Some(pair)
@@ -149,6 +153,7 @@ mod tests {
         std::fs::write(&ak, "AK2").unwrap();
         std::fs::write(&sk, "secret2").unwrap();
         assert_eq!(keys.reread().unwrap().access_key, "AK2");
+        assert_eq!(keys.reread().unwrap().generation, 1, "read again and found the same");
         std::fs::remove_file(&sk).unwrap();
         assert!(keys.reread().is_none());
         assert_eq!(keys.current().access_key, "AK2");

@@ -10,39 +10,31 @@ use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cloud::kubelike::{self, Api, Client, Dialect, Endpoint, Scope};
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
 use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
-use api::Api;
-use wire::CloudPod;
+use account::HuaweiAccount;
 
-mod api;
+mod account;
 mod classify;
-mod client;
-mod companions;
-mod create;
 mod credentials;
-mod exec;
 mod forge;
-#[cfg(test)]
-mod golden;
-mod lines;
-mod logs;
-mod names;
-mod operation;
 mod prepare;
 mod settings;
 mod sign;
-mod status;
 #[cfg(test)]
 mod tests;
-mod watch;
-mod wire;
 
 pub use credentials::Credentials;
 pub use settings::{CciSettings, NetworkSettings};
+
+/// What CCI is called in messages.
+const CLOUD: &str = "CCI";
+
+const DIALECT: Dialect = Dialect { cloud: CLOUD, console: "in the CCI console", since_time: false };
 
 /// One CCI account, serving the virtual nodes named in its settings.
 ///
@@ -50,6 +42,7 @@ pub use settings::{CciSettings, NetworkSettings};
 #[derive(Debug)]
 pub struct CciProvider {
     api: Arc<Api>,
+    settings: CciSettings,
     sessions: TaskTracker,
     stop: CancellationToken,
 }
@@ -61,8 +54,22 @@ impl CciProvider {
     /// [`CloudError::Invalid`] for settings that can never work, [`CloudError::Auth`] for unreadable credentials.
     pub fn new(settings: CciSettings) -> Result<Self, CloudError> {
         settings::check(&settings)?;
+        let endpoint = Endpoint {
+            url: settings.endpoint.clone(),
+            ca_pem: settings.ca_pem.clone(),
+            place: settings.region.clone(),
+            identity: None,
+        };
+        let client = Client::new(endpoint, Box::new(HuaweiAccount::new(&settings)?))?;
+        let scope = Scope {
+            cluster_id: settings.cluster_id.clone(),
+            node_names: settings.node_names.clone(),
+            namespace: Some(settings.namespace()),
+            dialect: DIALECT,
+        };
         Ok(Self {
-            api: Arc::new(Api::new(settings)?),
+            api: Arc::new(Api::new(client, scope)),
+            settings,
             sessions: TaskTracker::new(),
             stop: CancellationToken::new(),
         })
@@ -87,24 +94,29 @@ impl Provider for CciProvider {
     }
 
     async fn prepare(&self) -> Result<(), CloudError> {
-        prepare::run(&self.api.client, &self.api.settings).await
+        prepare::run(&self.api.client, &self.settings).await
     }
 
     async fn create(&self, request: &CreateRequest, resolve: &dyn Resolve) -> Result<Instance, CloudError> {
-        create::create(&self.api, request, resolve).await
+        let namespace = self.settings.namespace();
+        let references = forge::references(&request.object);
+        kubelike::create(&self.api, &namespace, request, resolve, references, |context, resolved| {
+            forge::forge(&request.object, context, resolved)
+        })
+        .await
     }
 
     async fn delete(&self, instance: &Instance, grace_seconds: u32) -> Result<(), CloudError> {
-        create::delete(&self.api, instance, grace_seconds).await
+        kubelike::delete(&self.api, instance, grace_seconds).await
     }
 
     async fn list(&self) -> Result<Vec<Instance>, CloudError> {
         let (pods, _) = self.api.list_pods().await?;
-        Ok(pods.into_iter().map(CloudPod::into_instance).collect())
+        Ok(pods.into_iter().map(|pod| self.api.instance(pod)).collect())
     }
 
     fn watch(&self) -> BoxStream<'static, Result<InstanceEvent, CloudError>> {
-        watch::start(Arc::clone(&self.api)).boxed()
+        kubelike::start_watch(Arc::clone(&self.api)).boxed()
     }
 
     async fn logs(
@@ -113,7 +125,7 @@ impl Provider for CciProvider {
         container: &str,
         options: &LogOptions,
     ) -> Result<ByteStream, CloudError> {
-        logs::open(&self.api, instance, container, options).await
+        kubelike::open_log(&self.api, instance, container, options).await
     }
 
     async fn exec(
@@ -123,7 +135,7 @@ impl Provider for CciProvider {
         request: &ExecRequest,
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError> {
-        let session = exec::open(&self.api, instance, container, request).await?;
+        let session = kubelike::open_exec(&self.api, instance, container, request).await?;
         let stop = self.stop.clone();
         self.sessions.spawn(async move {
             let _ = stop.run_until_cancelled_owned(session.drive(streams)).await;

@@ -8,13 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cloud::CloudError;
+use crate::cloud::kubelike::{Call, Client, Named, Operation, Page, Refusal, Verb};
 
-use super::classify::Refusal;
-use super::client::{Call, Client};
-use super::names;
-use super::operation::{Operation, Verb};
 use super::settings::CciSettings;
-use super::wire::{Named, Page};
 
 /// Name of the Network that burst creates.
 const NETWORK: &str = "burst";
@@ -36,14 +32,14 @@ struct NamespaceStatus {
 
 /// Ensures namespace and Network.
 pub(super) async fn run(client: &Client, settings: &CciSettings) -> Result<(), CloudError> {
-    let namespace = names::namespace(&settings.cluster_id);
+    let namespace = settings.namespace();
     ensure_namespace(client, &namespace).await?;
     ensure_network(client, settings, &namespace).await
 }
 
 async fn ensure_namespace(client: &Client, namespace: &str) -> Result<(), CloudError> {
     let path = format!("/api/v1/namespaces/{namespace}");
-    let read = Call::new(Operation::new(Verb::ReadNamespace, namespace), Method::GET, path);
+    let read = Call::new(Operation::new(super::CLOUD, Verb::ReadNamespace, namespace), Method::GET, path);
     match client.json::<Namespace>(&read).await {
         Ok(found) if found.status.phase == "Terminating" => return Err(still_ending(namespace)),
         Ok(_) => return Ok(()),
@@ -51,7 +47,7 @@ async fn ensure_namespace(client: &Client, namespace: &str) -> Result<(), CloudE
         Err(other) => return Err(other.into()),
     }
     let create = Call::new(
-        Operation::new(Verb::CreateNamespace, namespace),
+        Operation::new(super::CLOUD, Verb::CreateNamespace, namespace),
         Method::POST,
         "/api/v1/namespaces".into(),
     )
@@ -74,11 +70,12 @@ fn still_ending(namespace: &str) -> CloudError {
 
 async fn ensure_network(client: &Client, settings: &CciSettings, namespace: &str) -> Result<(), CloudError> {
     let path = format!("/apis/networking.cci.io/v1beta1/namespaces/{namespace}/networks");
-    let list = Call::new(Operation::new(Verb::ListNetworks, namespace), Method::GET, path.clone());
+    let list =
+        Call::new(Operation::new(super::CLOUD, Verb::ListNetworks, namespace), Method::GET, path.clone());
     if !client.json::<Page<Named>>(&list).await?.items.is_empty() {
         return Ok(());
     }
-    let create = Call::new(Operation::new(Verb::CreateNetwork, namespace), Method::POST, path)
+    let create = Call::new(Operation::new(super::CLOUD, Verb::CreateNetwork, namespace), Method::POST, path)
         .json(&network_object(settings, namespace));
     match client.accept(&create).await {
         Ok(()) | Err(Refusal::AlreadyExists(_)) => Ok(()),

@@ -47,6 +47,13 @@ pub struct NetworkSettings {
     pub security_group_id: String,
 }
 
+impl CciSettings {
+    /// The namespace that holds every instance of a cluster, as Huawei's own add-on names it.
+    pub(super) fn namespace(&self) -> String {
+        format!("cce-burst-{}", self.cluster_id)
+    }
+}
+
 /// The Service network inside every CCI namespace.
 const SERVICE_NETWORK: (u32, u32) = (0x0AF7_0000, 16);
 

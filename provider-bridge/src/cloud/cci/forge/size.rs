@@ -2,17 +2,27 @@
 //! with the pod's fields.
 
 use policies::quantity::Quantity;
-use policies::shape::cci::{self, Amount, Ask, Shape};
+use policies::shape::cci::{self, Amount, Ask, POD_DISK_MAX, Shape};
 use serde_json::{Map, Value, json};
 
-use super::json::{containers, text};
-use super::problem::Problem;
+use crate::cloud::translate::json::{containers, text};
+use crate::cloud::translate::{Problem, Size, Sizes};
 
 /// Rounds a pod; the error is the sentence for its owner.
 pub(super) fn shape(pod: &Value) -> Result<Shape, Problem> {
     let asks =
         containers(pod).map(|(init, container)| ask(init, container)).collect::<Result<Vec<_>, _>>()?;
     cci::round(&asks).map_err(|refusal| Problem::Invalid(refusal.to_string()))
+}
+
+/// What the containers get, for fields that tell them.
+pub(super) fn sizes(shape: &Shape) -> Sizes {
+    let size = |size: cci::Size| Size { cpu_milli: size.cpu_milli, memory_bytes: size.memory_bytes };
+    Sizes {
+        containers: shape.containers.iter().map(|c| (c.name.clone(), size(c.size))).collect(),
+        pod: size(shape.pod),
+        disk_bytes: POD_DISK_MAX,
+    }
 }
 
 fn ask(init: bool, container: &Value) -> Result<Ask, Problem> {

@@ -1,7 +1,12 @@
 use std::collections::BTreeMap;
 
-use super::super::{golden, names};
+use policies::keys::tag;
+use serde_json::json;
+
 use super::*;
+use crate::cloud::kubelike::instance_name;
+use crate::cloud::translate::json::list;
+use crate::cloud::{PodIdentity, golden};
 
 fn objects(input: &Value, field: &str) -> BTreeMap<String, Option<Value>> {
     let map = input.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
@@ -29,7 +34,7 @@ fn run(input: &Value) -> Result<Forged, Problem> {
     let pod = &input["pod"];
     let meta = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
     let identity = PodIdentity { uid: meta("uid"), namespace: meta("namespace"), name: meta("name") };
-    let instance = names::instance(&identity);
+    let instance = instance_name(&identity);
     let context = Context {
         cluster_id: "c-1",
         namespace: "cce-burst-c-1",
@@ -50,7 +55,7 @@ fn run(input: &Value) -> Result<Forged, Problem> {
 
 #[test]
 fn goldens() {
-    golden::check("forge", |input| match run(input) {
+    golden::check("cci", "forge", |input| match run(input) {
         Ok(forged) => json!({
             "pod": forged.pod,
             "copies": forged.copies.into_iter().map(|copy| copy.object).collect::<Vec<_>>(),
@@ -112,7 +117,7 @@ fn everything_that_a_pod_refers_to_is_fetched() {
     let found = references(&case("environment")["pod"]);
     assert_eq!(found.config_maps.iter().collect::<Vec<_>>(), ["absent", "settings"]);
     assert_eq!(found.secrets.iter().collect::<Vec<_>>(), ["db"]);
-    assert_eq!(references(&case("ordinary")["pod"]), references::References::default());
+    assert_eq!(references(&case("ordinary")["pod"]), References::default());
 }
 
 #[test]

@@ -6,7 +6,7 @@ fn pods() -> String {
 }
 
 fn path_of(name: &str) -> String {
-    format!("{}/{}", pods(), names::instance(&identity(name)))
+    format!("{}/{}", pods(), kubelike::instance_name(&identity(name)))
 }
 
 fn is(method: &'static str, part: &'static str) -> impl Fn(&Seen) -> bool + Send {
@@ -154,13 +154,13 @@ async fn deletes_name_the_incarnation_and_the_grace() {
     provider.delete(&instance, 7).await.unwrap();
     let seen = server.seen().pop().unwrap();
     assert_eq!(seen.query, "gracePeriodSeconds=7");
-    let (_, uid) = names::parse_id(&instance.id);
+    let (_, uid) = kubelike::parse_id(&instance.id);
     assert_eq!(
         (&seen.body["gracePeriodSeconds"], &seen.body["preconditions"]["uid"]),
         (&json!(7), &json!(uid.unwrap()))
     );
     let mut other = instance.clone();
-    other.id = format!("{}/another", names::parse_id(&instance.id).0);
+    other.id = format!("{}/another", kubelike::parse_id(&instance.id).0);
     provider.delete(&other, 7).await.unwrap();
     other.id = "never-was/u".into();
     provider.delete(&other, 7).await.unwrap();

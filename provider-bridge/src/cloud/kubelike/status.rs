@@ -1,6 +1,6 @@
-//! From the status that CCI reports to the status that the local pod may show.
+//! From the status that a Kubernetes-style cloud reports to the status that the local pod may show.
 //!
-//! Pure. CCI's status is a Kubernetes PodStatus, so this is a copy without what is the cloud's own business: its hosts,
+//! Pure. It is a Kubernetes PodStatus, so this is a copy without what is the cloud's own business: its hosts,
 //! its scheduler's verdict, its QoS class and resized resources. `PodScheduled` is always true (the local scheduler bound
 //! the pod); when the cloud has not found room, that is said by [`CONDITION_CLOUD_SCHEDULED`].
 
@@ -30,7 +30,7 @@ const SHARED_CONDITIONS: [&str; 5] =
     ["Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers", "DisruptionTarget"];
 
 /// The local form of a cloud status. `created` dates `PodScheduled` where the cloud has no date for it.
-pub(super) fn localise(mut status: Value, created: Option<&str>) -> Value {
+pub(in crate::cloud) fn localise(mut status: Value, created: Option<&str>) -> Value {
     let Some(fields) = status.as_object_mut() else { return json!({"phase": "Pending"}) };
     for field in CLOUD_FIELDS {
         fields.remove(field);
@@ -89,12 +89,12 @@ fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::golden;
     use super::*;
+    use crate::cloud::golden;
 
     #[test]
     fn goldens() {
-        golden::check("status", |input| {
+        golden::check("kubelike", "status", |input| {
             localise(input.get("status").cloned().unwrap_or_default(), Some("2026-01-02T03:04:05Z"))
         });
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Runs `run` over every input of a set and compares with, or rewrites, the expected outputs.
-pub(super) fn check(set: &str, run: impl Fn(&Value) -> Value) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloud/cci/testdata").join(set);
+/// Runs `run` over every input of a module's set and compares with, or rewrites, the expected outputs.
+pub(in crate::cloud) fn check(module: &str, set: &str, run: impl Fn(&Value) -> Value) {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloud").join(module).join("testdata").join(set);
     let refresh = std::env::var_os("BURST_REFRESH_GOLDEN").is_some();
     let inputs = inputs(&folder);
     assert!(!inputs.is_empty(), "no cases in {}", folder.display());

@@ -4,7 +4,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 /// Collects chunks and gives out complete lines, without their line end.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(in crate::cloud) struct Lines {
     buffer: BytesMut,
     /// Bytes at the start of the buffer that are known to hold no line end.
     searched: usize,
@@ -12,12 +12,12 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Adds what came.
-    pub(super) fn push(&mut self, chunk: &[u8]) {
+    pub(in crate::cloud) fn push(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);
     }
 
     /// The next complete line.
-    pub(super) fn next(&mut self) -> Option<Bytes> {
+    pub(in crate::cloud) fn next(&mut self) -> Option<Bytes> {
         let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', unsearched) else {
             self.searched = self.buffer.len();

@@ -1,7 +1,7 @@
 //! Logs of a container: one GET, followed as a stream.
 //!
-//! CCI knows `sinceSeconds` but not `sinceTime`: a moment is asked for with a margin for clocks that differ, and the
-//! lines before it are dropped here by their own time stamps.
+//! A cloud that knows `sinceSeconds` but not `sinceTime` is asked for a moment with a margin for clocks that differ, and
+//! the lines before it are dropped here by their own time stamps.
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -12,9 +12,9 @@ use crate::cloud::{ByteStream, CloudError, Instance};
 use crate::streams::LogOptions;
 
 use super::api::Api;
-use super::client::{Call, Limit, transport};
-use super::names;
-use super::operation::{Operation, Verb};
+use super::call::{Call, Limit};
+use super::client::transport;
+use super::operation::Verb;
 
 /// How far the cloud's clock may be from ours, in seconds, before lines of a `since_time` are missed.
 const CLOCK_MARGIN_SECONDS: i64 = 120;
@@ -23,42 +23,44 @@ const CLOCK_MARGIN_SECONDS: i64 = 120;
 const STAMP_LIMIT: usize = 40;
 
 /// Opens the log.
-pub(super) async fn open(
+pub(in crate::cloud) async fn open(
     api: &Api,
     instance: &Instance,
     container: &str,
     options: &LogOptions,
 ) -> Result<ByteStream, CloudError> {
-    let (name, _) = names::parse_id(&instance.id);
-    let operation = Operation::new(Verb::ReadLog, name);
+    let place = api.place(&instance.id);
+    let operation = api.on_pod(Verb::ReadLog, place);
+    let exact = api.scope.dialect.since_time;
     let limit = if options.follow { Limit::Nothing } else { Limit::Beginning };
-    let call = Call::new(operation.clone(), Method::GET, api.pod_path(name, "/log"))
-        .query(query(container, options, Timestamp::now()))
+    let call = Call::new(operation.clone(), Method::GET, api.pod_path(place, "/log"))
+        .query(query(container, options, Timestamp::now(), exact))
         .limit(limit);
     let response = api.client.send(&call).await?;
     let bytes =
         response.bytes_stream().map_err(move |error| CloudError::from(transport(&operation, error))).boxed();
     Ok(match options.since_time {
-        Some(since) => filtered(bytes, Since::new(since, options.timestamps), options.limit_bytes),
-        None => bytes,
+        Some(since) if !exact => filtered(bytes, Since::new(since, options.timestamps), options.limit_bytes),
+        _ => bytes,
     })
 }
 
-/// The query of a log request at `now`.
-fn query(container: &str, options: &LogOptions, now: Timestamp) -> Vec<(&'static str, String)> {
+/// The query of a log request at `now`; `exact` if the cloud knows `sinceTime`.
+fn query(container: &str, options: &LogOptions, now: Timestamp, exact: bool) -> Vec<(&'static str, String)> {
     let mut query = vec![("container", container.to_owned())];
-    let filtered = options.since_time.is_some();
+    let filtered = options.since_time.filter(|_| !exact);
     let flags = [
         ("follow", options.follow),
         ("previous", options.previous),
-        ("timestamps", options.timestamps || filtered),
+        ("timestamps", options.timestamps || filtered.is_some()),
     ];
     query.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| (name, "true".to_owned())));
-    let since = options.since_time.map(|since| since_seconds(since, now)).or(options.since_seconds);
+    let since = filtered.map(|since| since_seconds(since, now)).or(options.since_seconds);
     // The limit counts what the client sees: with a filter it is applied after it.
-    let limit = options.limit_bytes.filter(|_| !filtered);
+    let limit = options.limit_bytes.filter(|_| filtered.is_none());
     let numbers = [("tailLines", options.tail_lines), ("sinceSeconds", since), ("limitBytes", limit)];
     query.extend(numbers.into_iter().filter_map(|(name, value)| Some((name, value?.to_string()))));
+    query.extend(options.since_time.filter(|_| exact).map(|since| ("sinceTime", since.to_string())));
     query
 }
 
@@ -175,11 +177,12 @@ impl Since {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::encoding::wire_query;
 
     const NOW: &str = "2026-01-02T03:04:05Z";
 
     fn asked(options: &LogOptions) -> String {
-        super::super::sign::wire_query(&query("app", options, NOW.parse().unwrap()))
+        wire_query(&query("app", options, NOW.parse().unwrap(), false))
     }
 
     #[test]
@@ -219,6 +222,17 @@ mod tests {
         for (options, expected) in cases {
             assert_eq!(asked(&options), expected);
         }
+    }
+
+    #[test]
+    fn a_cloud_that_knows_moments_is_asked_for_one() {
+        let options = LogOptions {
+            since_time: Some("2026-01-02T03:03:05.5Z".parse().unwrap()),
+            limit_bytes: Some(9),
+            ..LogOptions::default()
+        };
+        let asked = wire_query(&query("app", &options, NOW.parse().unwrap(), true));
+        assert_eq!(asked, "container=app&limitBytes=9&sinceTime=2026-01-02T03%3A03%3A05.5Z");
     }
 
     fn run(stamps: bool, cut: usize, log: &str) -> String {

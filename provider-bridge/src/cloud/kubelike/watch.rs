@@ -23,10 +23,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::cloud::{CloudError, InstanceEvent};
 
 use super::api::Api;
-use super::classify::Refusal;
+use super::client::transport;
 use super::companions;
 use super::lines::Lines;
 use super::operation::{Operation, Verb};
+use super::refusal::Refusal;
 use super::wire::{CloudPod, WatchError, WatchLine};
 
 /// Events that may wait for the reader before the cloud is slowed down.
@@ -41,7 +42,7 @@ const CLEANUPS: usize = 16;
 type Item = Result<InstanceEvent, CloudError>;
 
 /// The stream given to the bridge; dropping it ends the task.
-pub(super) struct InstanceStream {
+pub(in crate::cloud) struct InstanceStream {
     events: mpsc::Receiver<Item>,
     _task: AbortOnDropHandle<()>,
 }
@@ -55,7 +56,7 @@ impl Stream for InstanceStream {
 }
 
 /// Starts watching. Must be called inside a Tokio runtime.
-pub(super) fn start(api: Arc<Api>) -> InstanceStream {
+pub(in crate::cloud) fn start(api: Arc<Api>) -> InstanceStream {
     let (sender, events) = mpsc::channel(DEPTH);
     let watcher = Watcher { api, sender, position: None, cleanups: JoinSet::new(), swept: None };
     InstanceStream { events, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
@@ -116,7 +117,7 @@ impl Watcher {
         loop {
             let chunk = match timeout(SILENCE, response.chunk()).await {
                 Ok(Ok(chunk)) => chunk,
-                Ok(Err(error)) => return Err(super::client::transport(&self.operation(), error)),
+                Ok(Err(error)) => return Err(transport(&self.operation(), error)),
                 Err(_) => return Err(Refusal::Unknown(format!("{}: no sign of life", self.operation()))),
             };
             let Some(chunk) = chunk else { return Ok(ControlFlow::Continue(())) };
@@ -159,9 +160,9 @@ impl Watcher {
         }
         if line.kind == "DELETED" {
             self.clean_up(&pod);
-            return Ok(Some(InstanceEvent::Gone(pod.into_instance())));
+            return Ok(Some(InstanceEvent::Gone(self.api.instance(pod))));
         }
-        Ok(Some(InstanceEvent::Changed(pod.into_instance())))
+        Ok(Some(InstanceEvent::Changed(self.api.instance(pod))))
     }
 
     fn watch_error(&self, object: &str) -> Refusal {
@@ -176,7 +177,8 @@ impl Watcher {
 
     async fn send_list(&mut self, pods: Vec<CloudPod>) -> ControlFlow<Closed> {
         self.sweep(&pods);
-        let changed = pods.into_iter().map(CloudPod::into_instance).map(InstanceEvent::Changed);
+        let api = Arc::clone(&self.api);
+        let changed = pods.into_iter().map(|pod| InstanceEvent::Changed(api.instance(pod)));
         let events = std::iter::once(InstanceEvent::Restarted).chain(changed);
         for event in events.chain([InstanceEvent::Synced]) {
             if self.sender.send(Ok(event)).await.is_err() {
@@ -198,7 +200,8 @@ impl Watcher {
             return;
         }
         let api = Arc::clone(&self.api);
-        self.cleanups.spawn(async move { companions::delete(&api, &copies).await });
+        let namespace = api.scope.namespace.clone().unwrap_or_else(|| pod.metadata.namespace.clone());
+        self.cleanups.spawn(async move { companions::delete(&api, &namespace, &copies).await });
     }
 
     fn sweep(&mut self, pods: &[CloudPod]) {
@@ -216,7 +219,7 @@ impl Watcher {
     }
 
     fn operation(&self) -> Operation {
-        Operation::new(Verb::WatchPods, &self.api.namespace)
+        self.api.on_all(Verb::WatchPods)
     }
 }
 

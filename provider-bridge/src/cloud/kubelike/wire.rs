@@ -1,4 +1,4 @@
-//! The parts of CCI's objects that burst reads, decoded without building the rest.
+//! The parts of a Kubernetes-style cloud's objects that burst reads, decoded without building the rest.
 //!
 //! A busy account sends hundreds of watch events per second, each with a whole pod in it: only tags and status are
 //! kept, everything else is skipped by the parser.
@@ -14,12 +14,12 @@ use serde_json::value::RawValue;
 
 use crate::cloud::{Instance, PodIdentity, hidden};
 
-use super::{names, status};
+use super::status;
 
-/// A CCI pod, reduced.
+/// A pod of the cloud, reduced.
 #[derive(Debug, Deserialize)]
-pub(super) struct CloudPod {
-    pub(super) metadata: Meta,
+pub(in crate::cloud) struct CloudPod {
+    pub(in crate::cloud) metadata: Meta,
     #[serde(default)]
     spec: Spec,
     #[serde(default)]
@@ -36,32 +36,34 @@ struct Spec {
 /// Metadata of any object that burst made.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Meta {
+pub(in crate::cloud) struct Meta {
     #[serde(default)]
-    pub(super) name: String,
+    pub(in crate::cloud) name: String,
     #[serde(default)]
-    pub(super) uid: String,
+    pub(super) namespace: String,
     #[serde(default)]
-    pub(super) resource_version: String,
+    pub(in crate::cloud) uid: String,
     #[serde(default)]
-    pub(super) creation_timestamp: Option<String>,
+    pub(in crate::cloud) resource_version: String,
+    #[serde(default)]
+    pub(in crate::cloud) creation_timestamp: Option<String>,
     #[serde(default)]
     deletion_timestamp: Option<String>,
     #[serde(default)]
-    pub(super) labels: Labels,
+    pub(in crate::cloud) labels: Labels,
     #[serde(default)]
     annotations: Annotations,
 }
 
 /// The tags of the identity, spelled as in `policies::keys::tag`.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Labels {
+pub(in crate::cloud) struct Labels {
     #[serde(default, rename = "burst.io/cluster-id")]
-    pub(super) cluster: String,
+    pub(in crate::cloud) cluster: String,
     #[serde(default, rename = "burst.io/virtual-node")]
-    pub(super) node: String,
+    pub(in crate::cloud) node: String,
     #[serde(default, rename = "burst.io/pod-uid")]
-    pub(super) pod_uid: String,
+    pub(in crate::cloud) pod_uid: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,46 +84,46 @@ struct Annotations {
 
 /// One page of a list of `T`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Page<T> {
+pub(in crate::cloud) struct Page<T> {
     #[serde(default)]
-    pub(super) metadata: PageMeta,
+    pub(in crate::cloud) metadata: PageMeta,
     #[serde(default = "Vec::new")]
-    pub(super) items: Vec<T>,
+    pub(in crate::cloud) items: Vec<T>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PageMeta {
+pub(in crate::cloud) struct PageMeta {
     #[serde(default)]
-    pub(super) resource_version: String,
+    pub(in crate::cloud) resource_version: String,
     #[serde(default, rename = "continue")]
-    pub(super) continue_token: Option<String>,
+    pub(in crate::cloud) continue_token: Option<String>,
 }
 
 /// An object of which only the metadata is read.
 #[derive(Debug, Deserialize)]
-pub(super) struct Named {
-    pub(super) metadata: Meta,
+pub(in crate::cloud) struct Named {
+    pub(in crate::cloud) metadata: Meta,
 }
 
 /// One line of a watch.
 #[derive(Debug, Deserialize)]
-pub(super) struct WatchLine<'a> {
+pub(in crate::cloud) struct WatchLine<'a> {
     #[serde(rename = "type", borrow)]
-    pub(super) kind: Cow<'a, str>,
+    pub(in crate::cloud) kind: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) object: &'a RawValue,
+    pub(in crate::cloud) object: &'a RawValue,
 }
 
 /// The `Status` object of an ERROR line.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct WatchError {
+pub(in crate::cloud) struct WatchError {
     #[serde(default)]
-    pub(super) code: u16,
+    pub(in crate::cloud) code: u16,
     #[serde(default)]
-    pub(super) message: String,
+    pub(in crate::cloud) message: String,
     #[serde(default)]
-    pub(super) reason: String,
+    pub(in crate::cloud) reason: String,
 }
 
 impl Annotations {
@@ -141,28 +143,28 @@ impl Annotations {
 
 impl CloudPod {
     /// Whether burst made it for this cluster, on one of these nodes.
-    pub(super) fn is_ours(&self, cluster_id: &str, nodes: &[String]) -> bool {
+    pub(in crate::cloud) fn is_ours(&self, cluster_id: &str, nodes: &[String]) -> bool {
         let labels = &self.metadata.labels;
         labels.cluster == cluster_id && !labels.pod_uid.is_empty() && nodes.contains(&labels.node)
     }
 
     /// Names of the copied objects that go with the instance, as `kind/name`.
-    pub(super) fn copies(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::cloud) fn copies(&self) -> impl Iterator<Item = &str> {
         self.metadata.annotations.copies.split(',').filter(|copy| !copy.is_empty())
     }
 
     /// Deletion was asked for.
-    pub(super) const fn deleting(&self) -> bool {
+    pub(in crate::cloud) const fn deleting(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// The instance in domain words.
-    pub(super) fn into_instance(self) -> Instance {
+    /// The instance in domain words, under this id.
+    pub(super) fn into_instance(self, id: String) -> Instance {
         let deleting = self.deleting();
         let meta = self.metadata;
         let created = meta.creation_timestamp.as_deref();
         Instance {
-            id: names::id(&meta.name, &meta.uid),
+            id,
             created: created.and_then(|at| at.parse().ok()),
             status: Arc::new(hidden::hide(
                 status::localise(self.status, created),
@@ -210,7 +212,7 @@ mod tests {
         assert!(!pod.is_ours("c2", &["n1".into()]));
         assert!(!pod.is_ours("c1", &["n2".into()]));
         assert_eq!(pod.copies().collect::<Vec<_>>(), ["configmaps/a", "secrets/b"]);
-        let instance = pod.into_instance();
+        let instance = pod.into_instance("web-1/cloud-uid".into());
         assert_eq!(instance.id, "web-1/cloud-uid");
         assert_eq!(
             instance.pod,
@@ -240,7 +242,7 @@ mod tests {
                 row("main", json!({"terminated": {"exitCode": 0}})), row("agent-ship", json!({"running": {}}))]}
         }))
         .unwrap();
-        let status = pod.into_instance().status;
+        let status = pod.into_instance(String::new()).status;
         assert_eq!(
             (status["phase"].as_str(), status["containerStatuses"].as_array().map(Vec::len)),
             (Some("Succeeded"), Some(1))

@@ -10,7 +10,11 @@ use serde_json::Value;
 use super::json::{list, text};
 
 /// Every variable, by name.
-pub(super) fn variables(services: &[Value], namespace: &str, links: bool) -> BTreeMap<String, String> {
+pub(in crate::cloud) fn variables(
+    services: &[Value],
+    namespace: &str,
+    links: bool,
+) -> BTreeMap<String, String> {
     let mut chosen: BTreeMap<&str, &Value> = BTreeMap::new();
     for service in services {
         let metadata = service.get("metadata").unwrap_or(&Value::Null);

@@ -8,22 +8,19 @@ use super::json::{containers, list, text};
 use super::problem::{Kind, Notice, Problem};
 use super::volumes::is_injected_token;
 
-/// A pull secret that CCI itself provides in every namespace.
-pub(super) const DEFAULT_PULL_SECRET: &str = "default-secret";
-
 /// Names of what has to be fetched from the pod's namespace.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::cloud::cci) struct References {
-    pub(in crate::cloud::cci) config_maps: BTreeSet<String>,
-    pub(in crate::cloud::cci) secrets: BTreeSet<String>,
+pub(in crate::cloud) struct References {
+    pub(in crate::cloud) config_maps: BTreeSet<String>,
+    pub(in crate::cloud) secrets: BTreeSet<String>,
 }
 
 /// What was fetched; `None` is "does not exist". Its Debug output shows names only.
 #[derive(Default)]
-pub(in crate::cloud::cci) struct Resolved {
-    pub(in crate::cloud::cci) config_maps: BTreeMap<String, Option<Value>>,
-    pub(in crate::cloud::cci) secrets: BTreeMap<String, Option<Value>>,
-    pub(in crate::cloud::cci) services: Vec<Value>,
+pub(in crate::cloud) struct Resolved {
+    pub(in crate::cloud) config_maps: BTreeMap<String, Option<Value>>,
+    pub(in crate::cloud) secrets: BTreeMap<String, Option<Value>>,
+    pub(in crate::cloud) services: Vec<Value>,
 }
 
 impl std::fmt::Debug for Resolved {
@@ -37,7 +34,7 @@ impl std::fmt::Debug for Resolved {
 
 impl Resolved {
     /// The object, or `None` with a notice if it is missing and optional.
-    pub(super) fn object(
+    pub(in crate::cloud) fn object(
         &self,
         kind: Kind,
         name: &str,
@@ -60,8 +57,8 @@ impl Resolved {
     }
 }
 
-/// Collects the references of a pod.
-pub(in crate::cloud::cci) fn references(pod: &Value) -> References {
+/// Collects the references of a pod. `given` are pull secrets that the cloud itself has.
+pub(in crate::cloud) fn references(pod: &Value, given: &[&str]) -> References {
     let mut found = References::default();
     for (_, container) in containers(pod) {
         for source in list(container, "envFrom") {
@@ -80,7 +77,7 @@ pub(in crate::cloud::cci) fn references(pod: &Value) -> References {
         }
     }
     let pull = list(spec, "imagePullSecrets").iter().filter_map(|secret| text(secret, "name"));
-    found.secrets.extend(pull.filter(|name| *name != DEFAULT_PULL_SECRET).map(str::to_owned));
+    found.secrets.extend(pull.filter(|name| !given.contains(name)).map(str::to_owned));
     found
 }
 

@@ -1,35 +1,29 @@
-//! Names, tags and selectors on CCI's side: everything by which an instance is found again.
+//! Names, tags and selectors of instances in a Kubernetes-style cloud: everything by which one is found again.
 //!
 //! Pure. Names are deterministic from the pod UID, so that creating twice cannot make two instances.
 
 use policies::keys::tag;
 
 use crate::cloud::PodIdentity;
-
-use super::sign::sha256_hex;
+use crate::cloud::encoding::sha256_hex;
 
 /// Longest part of the pod's name that is kept, in characters.
 const NAME_PART: usize = 40;
 
-/// The namespace that holds every instance of a cluster, as Huawei's own add-on names it.
-pub(super) fn namespace(cluster_id: &str) -> String {
-    format!("cce-burst-{cluster_id}")
-}
-
 /// Name of a pod's instance: readable, unique by the UID, a valid DNS label.
-pub(super) fn instance(pod: &PodIdentity) -> String {
+pub(in crate::cloud) fn instance(pod: &PodIdentity) -> String {
     let readable: String =
         pod.name.chars().take(NAME_PART).map(|c| if c == '.' { '-' } else { c }).collect::<String>();
     format!("{}-{}", readable.trim_end_matches('-'), short_hash(&pod.uid))
 }
 
 /// The first eight hexadecimal digits of the SHA-256.
-pub(super) fn short_hash(text: &str) -> String {
+pub(in crate::cloud) fn short_hash(text: &str) -> String {
     sha256_hex(text.as_bytes()).chars().take(8).collect()
 }
 
 /// Selects every instance (and copy) of the cluster on the given virtual nodes.
-pub(super) fn selector(cluster_id: &str, nodes: &[String]) -> String {
+pub(in crate::cloud) fn selector(cluster_id: &str, nodes: &[String]) -> String {
     let cluster = format!("{}={cluster_id}", tag::CLUSTER);
     match nodes {
         [] => cluster,
@@ -38,13 +32,13 @@ pub(super) fn selector(cluster_id: &str, nodes: &[String]) -> String {
     }
 }
 
-/// An instance's opaque id: its name and, where known, the UID that CCI gave it.
-pub(super) fn id(name: &str, cloud_uid: &str) -> String {
+/// An instance's opaque id: its name and, where known, the UID that the cloud gave it.
+pub(in crate::cloud) fn id(name: &str, cloud_uid: &str) -> String {
     if cloud_uid.is_empty() { name.to_owned() } else { format!("{name}/{cloud_uid}") }
 }
 
 /// Name and UID from an id made by [`id`].
-pub(super) fn parse_id(id: &str) -> (&str, Option<&str>) {
+pub(in crate::cloud) fn parse_id(id: &str) -> (&str, Option<&str>) {
     id.split_once('/').map_or((id, None), |(name, uid)| (name, Some(uid)))
 }
 

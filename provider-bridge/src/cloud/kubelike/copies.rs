@@ -1,4 +1,4 @@
-//! Objects that go to CCI with one instance: copied ConfigMaps and Secrets, rendered downward files, secret variables.
+//! Objects that go to a Kubernetes-style cloud with one instance: copied ConfigMaps and Secrets, rendered downward files, secret variables.
 //!
 //! Pure. Every instance has its own copies, tagged with its pod's UID and named after the instance and their content,
 //! so that names of different namespaces cannot collide and a copy that exists already is the right one.
@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 use policies::keys::tag;
 use serde_json::{Map, Value, json};
 
-use super::super::names::short_hash;
-use super::Context;
+use super::forge::Context;
+use super::names::short_hash;
 
 /// One object to create beside the instance.
 #[derive(Clone, PartialEq)]
-pub(in crate::cloud::cci) struct Copied {
+pub(in crate::cloud) struct Copied {
     /// `configmaps` or `secrets`.
-    pub(in crate::cloud::cci) plural: &'static str,
-    /// Name in the CCI namespace.
-    pub(in crate::cloud::cci) name: String,
+    pub(in crate::cloud) plural: &'static str,
+    /// Name in the instance's namespace.
+    pub(in crate::cloud) name: String,
     /// The object; holds secrets.
-    pub(in crate::cloud::cci) object: Value,
+    pub(in crate::cloud) object: Value,
 }
 
 impl std::fmt::Debug for Copied {
@@ -29,23 +29,23 @@ impl std::fmt::Debug for Copied {
 }
 
 /// Collects the copies of one instance; asking twice for the same content gives the same copy.
-pub(super) struct Copies<'a> {
+pub(in crate::cloud) struct Copies<'a> {
     context: &'a Context<'a>,
     found: BTreeMap<(&'static str, String), Value>,
 }
 
 impl<'a> Copies<'a> {
-    pub(super) const fn new(context: &'a Context<'a>) -> Self {
+    pub(in crate::cloud) const fn new(context: &'a Context<'a>) -> Self {
         Self { context, found: BTreeMap::new() }
     }
 
     /// A ConfigMap with these `data` and `binaryData` fields; its name there.
-    pub(super) fn config_map(&mut self, label: &str, content: Map<String, Value>) -> String {
+    pub(in crate::cloud) fn config_map(&mut self, label: &str, content: Map<String, Value>) -> String {
         self.add("configmaps", "ConfigMap", label, content)
     }
 
     /// A Secret with these `data` (base64) and `type` fields; its name there.
-    pub(super) fn secret(&mut self, label: &str, content: Map<String, Value>) -> String {
+    pub(in crate::cloud) fn secret(&mut self, label: &str, content: Map<String, Value>) -> String {
         self.add("secrets", "Secret", label, content)
     }
 
@@ -69,11 +69,11 @@ impl<'a> Copies<'a> {
     }
 
     /// `plural/name` of every copy, for the instance's annotation.
-    pub(super) fn index(&self) -> String {
+    pub(in crate::cloud) fn index(&self) -> String {
         self.found.keys().map(|(plural, name)| format!("{plural}/{name}")).collect::<Vec<_>>().join(",")
     }
 
-    pub(super) fn into_list(self) -> Vec<Copied> {
+    pub(in crate::cloud) fn into_list(self) -> Vec<Copied> {
         self.found.into_iter().map(|((plural, name), object)| Copied { plural, name, object }).collect()
     }
 }

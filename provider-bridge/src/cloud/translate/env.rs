@@ -1,46 +1,59 @@
 //! The environment of one container, resolved as the kubelet would and in the declared order.
 //!
-//! Pure. Values of ConfigMaps, fields and Services become plain values; values of Secrets stay secret: they go into one
-//! Secret per instance and are referred to by key, and references to them are left for CCI to expand. Facts: the
-//! kubelet's `makeEnvironmentVariables`.
+//! Pure. Values of ConfigMaps, fields and Services become plain values; values of Secrets stay secret: a Kubernetes-style
+//! cloud gets them in one Secret per instance, refers to them by key and expands references to them. Facts: the kubelet's
+//! `makeEnvironmentVariables`.
 
 use std::collections::BTreeMap;
 
-use policies::shape::cci::Shape;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::Context;
 use super::expand::{Expanded, Lookup, expand, protect};
-use super::fields::{self, Field};
+use super::fields::{self, Field, Sizes};
 use super::json::{flag, list, pairs, text};
 use super::problem::{Kind, Notice, Problem};
 use super::references::Resolved;
 
 /// One variable.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Variable {
     /// Final value.
     Text(String),
     /// Expanded by the cloud.
     Template(String),
-    /// `fieldRef` that only the cloud can answer.
+    /// `valueFrom` that only the cloud can answer: a `fieldRef` or a `resourceFieldRef`.
     Field(Value),
     /// Base64 of a secret value.
     Secret(String),
 }
 
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text(_) => "Text",
+            Self::Template(_) => "Template",
+            Self::Field(_) => "Field",
+            Self::Secret(_) => "Secret",
+        })
+    }
+}
+
 /// Everything that a container's environment depends on.
-pub(super) struct Sources<'a> {
-    pub(super) pod: &'a Value,
-    pub(super) context: &'a Context<'a>,
-    pub(super) resolved: &'a Resolved,
-    pub(super) shape: &'a Shape,
-    pub(super) services: &'a BTreeMap<String, String>,
+pub(in crate::cloud) struct Sources<'a> {
+    pub(in crate::cloud) pod: &'a Value,
+    /// Virtual node.
+    pub(in crate::cloud) node: &'a str,
+    /// The cloud's name in messages.
+    pub(in crate::cloud) cloud: &'static str,
+    pub(in crate::cloud) resolved: &'a Resolved,
+    /// `None` leaves every `resourceFieldRef` to the cloud.
+    pub(in crate::cloud) sizes: Option<&'a Sizes>,
+    pub(in crate::cloud) services: &'a BTreeMap<String, String>,
 }
 
 /// A container's environment.
 #[derive(Debug, Default)]
-pub(super) struct Environment {
+pub(in crate::cloud) struct Environment {
     /// Service variables first, then `envFrom`, then `env`; a name occurs twice only where an earlier value is still
     /// referred to.
     variables: Vec<(String, Variable)>,
@@ -48,7 +61,7 @@ pub(super) struct Environment {
 
 impl Environment {
     /// Resolves `envFrom` and `env` of a container.
-    pub(super) fn resolve(
+    pub(in crate::cloud) fn resolve(
         container: &Value,
         sources: &Sources<'_>,
         notices: &mut Vec<Notice>,
@@ -72,7 +85,7 @@ impl Environment {
     }
 
     /// Expands a command or argument with the finished environment.
-    pub(super) fn expand(&self, input: &str) -> String {
+    pub(in crate::cloud) fn expand(&self, input: &str) -> String {
         match expand(input, |name| self.lookup(name)) {
             Expanded::Text(text) => protect(text, |name| self.find(name).is_some()),
             Expanded::Template(template) => template,
@@ -80,7 +93,7 @@ impl Environment {
     }
 
     /// Expands a text that must be final; `None` if only the cloud could.
-    pub(super) fn expand_here(&self, input: &str) -> Option<String> {
+    pub(in crate::cloud) fn expand_here(&self, input: &str) -> Option<String> {
         match expand(input, |name| self.lookup(name)) {
             Expanded::Text(text) => Some(text),
             Expanded::Template(_) => None,
@@ -88,7 +101,7 @@ impl Environment {
     }
 
     /// The secret values, by the key under which [`Self::entries`] refers to them.
-    pub(super) fn secrets(&self, container: &str) -> impl Iterator<Item = (String, Value)> {
+    pub(in crate::cloud) fn secrets(&self, container: &str) -> impl Iterator<Item = (String, Value)> {
         let keyed = self.variables.iter().enumerate();
         keyed.filter_map(move |(index, (_, variable))| match variable {
             Variable::Secret(base64) => Some((secret_key(container, index), base64.as_str().into())),
@@ -97,12 +110,12 @@ impl Environment {
     }
 
     /// The `env` list to send; secret values refer to keys of the Secret `secret`.
-    pub(super) fn entries(&self, container: &str, secret: &str) -> Vec<Value> {
+    pub(in crate::cloud) fn entries(&self, container: &str, secret: &str) -> Vec<Value> {
         let is_variable = |name: &str| self.find(name).is_some();
         let entry = |(index, (name, variable)): (usize, &(String, Variable))| match variable {
             Variable::Text(value) => json!({"name": name, "value": protect(value.clone(), is_variable)}),
             Variable::Template(template) => json!({"name": name, "value": template}),
-            Variable::Field(reference) => json!({"name": name, "valueFrom": {"fieldRef": reference}}),
+            Variable::Field(reference) => json!({"name": name, "valueFrom": reference}),
             Variable::Secret(_) => {
                 let key = secret_key(container, index);
                 json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
@@ -191,15 +204,17 @@ impl Environment {
         };
         if let Some(reference) = from.get("fieldRef") {
             let path = text(reference, "fieldPath").unwrap_or_default();
-            return Ok(Some(match fields::field(sources.pod, sources.context.node, path)? {
+            return Ok(Some(match fields::field(sources.pod, sources.node, path)? {
                 Field::Text(text) => Variable::Text(text),
-                Field::Late => Variable::Field(json!({"fieldPath": path})),
+                Field::Late => Variable::Field(json!({"fieldRef": {"fieldPath": path}})),
             }));
         }
         if let Some(reference) = from.get("resourceFieldRef") {
             let own = text(container, "name").unwrap_or_default();
-            return fields::resource(sources.pod, sources.shape, own, reference)
-                .map(|text| Some(Variable::Text(text)));
+            return Ok(Some(match sources.sizes {
+                Some(sizes) => Variable::Text(fields::resource(sources.pod, sizes, own, reference)?),
+                None => Variable::Field(json!({"resourceFieldRef": reference})),
+            }));
         }
         let keyed = [(Kind::ConfigMap, "configMapKeyRef"), (Kind::Secret, "secretKeyRef")];
         for (kind, field) in keyed {
@@ -207,7 +222,7 @@ impl Environment {
                 return key_value(kind, reference, sources.resolved, user, notices);
             }
         }
-        Err(Problem::Invalid(format!("{user} has a valueFrom that CCI cannot provide")))
+        Err(Problem::Invalid(format!("{user} has a valueFrom that {} cannot provide", sources.cloud)))
     }
 }
 
@@ -242,12 +257,4 @@ fn secret_key(container: &str, index: usize) -> String {
 fn is_variable_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(plain)
-}
-
-/// The content of the Secret that holds an instance's secret variables.
-pub(super) fn secret_content(values: Map<String, Value>) -> Map<String, Value> {
-    let mut content = Map::new();
-    content.insert("type".into(), "Opaque".into());
-    content.insert("data".into(), Value::Object(values));
-    content
 }

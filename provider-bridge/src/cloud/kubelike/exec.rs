@@ -23,9 +23,9 @@ use crate::cloud::{CloudError, Instance};
 use crate::streams::{ExecOutcome, ExecProviderEnd, ExecRequest, TerminalSize};
 
 use super::api::Api;
-use super::client::{Call, Limit};
-use super::names;
-use super::operation::{Operation, Verb};
+use super::call::{Call, Limit};
+use super::client::transport;
+use super::operation::Verb;
 
 /// How long a session may take to say goodbye.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -46,23 +46,23 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 type Socket = WebSocketStream<Upgraded>;
 
 /// An open session.
-pub(super) struct Session {
+pub(in crate::cloud) struct Session {
     socket: Socket,
     /// The cloud speaks v5: standard input can be closed alone.
     half_close: bool,
 }
 
 /// Opens the session.
-pub(super) async fn open(
+pub(in crate::cloud) async fn open(
     api: &Api,
     instance: &Instance,
     container: &str,
     request: &ExecRequest,
 ) -> Result<Session, CloudError> {
-    let (name, _) = names::parse_id(&instance.id);
-    let operation = Operation::new(Verb::Exec, name);
+    let place = api.place(&instance.id);
+    let operation = api.on_pod(Verb::Exec, place);
     let key = generate_key();
-    let mut call = Call::new(operation.clone(), Method::GET, api.pod_path(name, "/exec"))
+    let mut call = Call::new(operation.clone(), Method::GET, api.pod_path(place, "/exec"))
         .query(query(container, request))
         .limit(Limit::Beginning);
     call.unsigned_headers = vec![
@@ -89,10 +89,8 @@ pub(super) async fn open(
             )));
         }
     };
-    let upgraded = response
-        .upgrade()
-        .await
-        .map_err(|error| CloudError::from(super::client::transport(&operation, error)))?;
+    let upgraded =
+        response.upgrade().await.map_err(|error| CloudError::from(transport(&operation, error)))?;
     Ok(Session { socket: WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await, half_close })
 }
 
@@ -111,7 +109,7 @@ fn query(container: &str, request: &ExecRequest) -> Vec<(&'static str, String)> 
 
 impl Session {
     /// Moves bytes until the command ends or the client goes away.
-    pub(super) async fn drive(self, streams: ExecProviderEnd) {
+    pub(in crate::cloud) async fn drive(self, streams: ExecProviderEnd) {
         let ExecProviderEnd { stdin, stdout, stderr, resize, outcome } = streams;
         let (sink, stream) = self.socket.split();
         let client_gone = {
@@ -297,7 +295,7 @@ mod tests {
             stderr: true,
             tty: true,
         };
-        let query = super::super::sign::wire_query(&query("app", &request));
+        let query = crate::cloud::encoding::wire_query(&query("app", &request));
         assert_eq!(
             query,
             "command=sh&command=-c&command=echo%20hi&command=&container=app&stdin=true&stdout=true&tty=true"

@@ -1,4 +1,4 @@
-//! The objects that live and die with an instance on CCI's side: created before it, deleted after it is gone.
+//! The objects that live and die with an instance on the cloud's side: created before it, deleted after it is gone.
 //!
 //! They cost nothing and hold what the pod may read anyway; still none is left behind: an instance names its own in an
 //! annotation, and a sweep after a complete list finds those whose instance never came or is gone.
@@ -12,23 +12,24 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cloud::CloudError;
 
 use super::api::Api;
-use super::classify::Refusal;
-use super::client::Call;
-use super::forge::Copied;
-use super::operation::{Operation, Verb};
+use super::call::Call;
+use super::copies::Copied;
+use super::operation::Verb;
+use super::refusal::Refusal;
 use super::wire::Named;
 
 /// A copy without an instance is left alone this long: its instance may be about to be created.
 const SWEEP_AGE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often a sweep is made at most.
-pub(super) const SWEEP_EVERY: Duration = Duration::from_mins(10);
+pub(in crate::cloud) const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// Creates what an instance refers to. One that exists is the right one: its name carries its content's hash.
-pub(super) async fn create(api: &Api, copies: &[Copied]) -> Result<(), CloudError> {
+pub(super) async fn create(api: &Api, namespace: &str, copies: &[Copied]) -> Result<(), CloudError> {
     for copy in copies {
-        let operation = Operation::new(Verb::CreateCopy, format!("{}/{}", copy.plural, copy.name));
-        let call = Call::new(operation, Method::POST, api.collection(copy.plural)).json(&copy.object);
+        let operation = api.operation(Verb::CreateCopy, format!("{}/{}", copy.plural, copy.name));
+        let path = api.collection(namespace, copy.plural);
+        let call = Call::new(operation, Method::POST, path).json(&copy.object);
         match api.client.accept(&call).await {
             Ok(()) | Err(Refusal::AlreadyExists(_)) => {}
             Err(refusal) => return Err(refusal.into()),
@@ -37,12 +38,12 @@ pub(super) async fn create(api: &Api, copies: &[Copied]) -> Result<(), CloudErro
     Ok(())
 }
 
-/// Deletes the named copies (`plural/name`); what fails is left to the sweep.
-pub(super) async fn delete(api: &Api, copies: &[String]) {
+/// Deletes the named copies (`plural/name`) of a namespace; what fails is left to the sweep.
+pub(super) async fn delete(api: &Api, namespace: &str, copies: &[String]) {
     for copy in copies {
         let Some((plural @ ("configmaps" | "secrets"), name)) = copy.split_once('/') else { continue };
-        let path = format!("{}/{name}", api.collection(plural));
-        let call = Call::new(Operation::new(Verb::DeleteCopy, copy.as_str()), Method::DELETE, path);
+        let path = format!("{}/{name}", api.collection(namespace, plural));
+        let call = Call::new(api.operation(Verb::DeleteCopy, copy.as_str()), Method::DELETE, path);
         match api.client.accept(&call).await {
             Ok(()) | Err(Refusal::Cloud(CloudError::Gone(_))) => {}
             Err(refusal) => tracing::debug!(error = %CloudError::from(refusal), "left to the sweep"),
@@ -53,14 +54,12 @@ pub(super) async fn delete(api: &Api, copies: &[String]) {
 /// Deletes copies whose pod has no instance; `alive` are the pod UIDs of a complete list taken before.
 pub(super) async fn sweep(api: &Api, alive: &HashSet<String>, now: Timestamp) -> Result<(), CloudError> {
     for plural in ["configmaps", "secrets"] {
-        let operation = Operation::new(Verb::ListCopies, &api.namespace);
-        let (found, _) = api.list::<Named>(&operation, &api.collection(plural)).await?;
-        let orphans: Vec<String> = found
-            .iter()
-            .filter(|object| is_orphan(object, alive, now))
-            .map(|object| format!("{plural}/{}", object.metadata.name))
-            .collect();
-        delete(api, &orphans).await;
+        let (found, _) = api.list::<Named>(&api.on_all(Verb::ListCopies), plural).await?;
+        for object in found.iter().filter(|object| is_orphan(object, alive, now)) {
+            let meta = &object.metadata;
+            let namespace = api.scope.namespace.as_deref().unwrap_or(&meta.namespace);
+            delete(api, namespace, &[format!("{plural}/{}", meta.name)]).await;
+        }
     }
     Ok(())
 }

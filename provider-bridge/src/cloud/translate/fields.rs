@@ -1,18 +1,42 @@
 //! What `fieldRef` and `resourceFieldRef` mean for a pod that runs in the cloud under another name.
 //!
-//! Pure. Identity comes from the local pod, sizes from the rounded shape; addresses are known only inside the cloud.
+//! Pure. Identity comes from the local pod, sizes from what the cloud sells; addresses are known only inside the cloud.
 //! Facts: the kubelet's `fieldpath` and `resource` packages.
 
 use policies::quantity::Quantity;
-use policies::shape::cci::{ContainerSize, POD_DISK_MAX, Shape};
 use serde_json::Value;
 
 use super::json::{pairs, text};
 use super::problem::Problem;
 
+/// CPU and memory; zero of both is "no size of its own".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::cloud) struct Size {
+    pub(in crate::cloud) cpu_milli: u64,
+    pub(in crate::cloud) memory_bytes: u64,
+}
+
+/// What the containers of one pod get in the cloud.
+#[derive(Clone, Debug)]
+pub(in crate::cloud) struct Sizes {
+    /// By container name.
+    pub(in crate::cloud) containers: Vec<(String, Size)>,
+    pub(in crate::cloud) pod: Size,
+    /// The disk that containers share.
+    pub(in crate::cloud) disk_bytes: u64,
+}
+
+impl Sizes {
+    /// A container without a size of its own may use the whole pod, as one on a node may use the whole node.
+    fn of(&self, container: &str) -> Option<Size> {
+        let (_, size) = self.containers.iter().find(|(name, _)| name == container)?;
+        Some(if *size == Size::default() { self.pod } else { *size })
+    }
+}
+
 /// The value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(in crate::cloud) enum Field {
     /// Known now.
     Text(String),
     /// Known to the cloud once the instance runs.
@@ -20,7 +44,7 @@ pub(super) enum Field {
 }
 
 /// The value of `fieldRef.fieldPath`.
-pub(super) fn field(pod: &Value, node: &str, path: &str) -> Result<Field, Problem> {
+pub(in crate::cloud) fn field(pod: &Value, node: &str, path: &str) -> Result<Field, Problem> {
     let metadata = pod.get("metadata").unwrap_or(&Value::Null);
     if let Some((map, key)) = path.strip_suffix("']").and_then(|path| path.split_once("['")) {
         let field = map.strip_prefix("metadata.").filter(|field| matches!(*field, "labels" | "annotations"));
@@ -79,50 +103,47 @@ fn go_quote(value: &str) -> String {
 }
 
 /// The value of a `resourceFieldRef` of container `own` (unless it names another one).
-pub(super) fn resource(pod: &Value, shape: &Shape, own: &str, reference: &Value) -> Result<String, Problem> {
+pub(in crate::cloud) fn resource(
+    pod: &Value,
+    sizes: &Sizes,
+    own: &str,
+    reference: &Value,
+) -> Result<String, Problem> {
     let name = text(reference, "containerName").filter(|name| !name.is_empty()).unwrap_or(own);
     let resource = text(reference, "resource").unwrap_or_default();
     let wrong =
         || Problem::Invalid(format!("resourceFieldRef {resource} of container {name:?} cannot be resolved"));
-    let size = shape.containers.iter().find(|container| container.name == name).ok_or_else(wrong)?;
+    let size = sizes.of(name).ok_or_else(wrong)?;
     let divisor =
         text(reference, "divisor").filter(|divisor| !divisor.is_empty() && *divisor != "0").unwrap_or("1");
     let divisor = Quantity::parse(divisor).map_err(|_| wrong())?;
     let (amount, divisor) = match resource.split_once('.').map(|(_, kind)| kind) {
-        Some("cpu") => (cpu(shape, size), divisor.to_milli_ceil()),
-        Some("memory") => (memory(shape, size), divisor.to_value_ceil()),
-        Some("ephemeral-storage") => (storage(pod, name, resource), divisor.to_value_ceil()),
+        Some("cpu") => (size.cpu_milli, divisor.to_milli_ceil()),
+        Some("memory") => (size.memory_bytes, divisor.to_value_ceil()),
+        Some("ephemeral-storage") => (storage(pod, sizes, name, resource), divisor.to_value_ceil()),
         _ => return Err(wrong()),
     };
     let divisor = u64::try_from(divisor).ok().filter(|divisor| *divisor > 0).ok_or_else(wrong)?;
     Ok(amount.div_ceil(divisor).to_string())
 }
 
-/// A container without a size of its own may use the whole pod, as one on a node may use the whole node.
-const fn cpu(shape: &Shape, container: &ContainerSize) -> u64 {
-    if container.size.is_best_effort() { shape.pod.cpu_milli } else { container.size.cpu_milli }
-}
-
-const fn memory(shape: &Shape, container: &ContainerSize) -> u64 {
-    if container.size.is_best_effort() { shape.pod.memory_bytes } else { container.size.memory_bytes }
-}
-
-fn storage(pod: &Value, name: &str, resource: &str) -> u64 {
+fn storage(pod: &Value, sizes: &Sizes, name: &str, resource: &str) -> u64 {
     let container = super::json::containers(pod).map(|(_, c)| c).find(|c| text(c, "name") == Some(name));
     let side = resource.split('.').next().unwrap_or_default();
     let asked = container.and_then(|c| c.get("resources")?.get(side)?.get("ephemeral-storage")?.as_str());
     asked
         .and_then(|asked| u64::try_from(Quantity::parse(asked).ok()?.to_value_ceil()).ok())
         // Where the pod says nothing, it may fill the disk that it has.
-        .unwrap_or(if side == "requests" { 0 } else { POD_DISK_MAX })
+        .unwrap_or(if side == "requests" { 0 } else { sizes.disk_bytes })
 }
 
 #[cfg(test)]
 mod tests {
-    use policies::shape::cci::{GI, Size};
     use serde_json::json;
 
     use super::*;
+
+    const GI: u64 = 1 << 30;
 
     fn pod() -> Value {
         json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u1", "labels": {"b": "2", "a": "x\"y"}},
@@ -152,11 +173,10 @@ mod tests {
     #[test]
     fn resources_come_from_the_rounded_shape() {
         let size = |cpu_milli, memory_bytes| Size { cpu_milli, memory_bytes };
-        let sized = |name: &str, size| ContainerSize { name: name.into(), init: false, size };
-        let shape = Shape {
-            containers: vec![sized("app", size(1250, 3 * GI)), sized("side", Size::default())],
+        let shape = Sizes {
+            containers: vec![("app".into(), size(1250, 3 * GI)), ("side".into(), Size::default())],
             pod: size(1250, 3 * GI),
-            changed: None,
+            disk_bytes: 10 * GI,
         };
         let ask = |container: &str, resource: &str, divisor: &str| {
             resource_text(
@@ -176,7 +196,7 @@ mod tests {
         );
     }
 
-    fn resource_text(shape: &Shape, reference: &Value) -> String {
+    fn resource_text(shape: &Sizes, reference: &Value) -> String {
         resource(&pod(), shape, "app", reference).unwrap()
     }
 }

@@ -1,11 +1,12 @@
 //! `$(VAR)` expansion as the kubelet does it, for values of which some are known only inside the cloud.
 //!
-//! CCI expands references itself, so a text that is already final is escaped where it would be expanded again, and a
-//! reference to a value that burst does not know (or must not see in clear) is left for CCI. Facts: the kubelet's
+//! A Kubernetes-style cloud expands references itself, so a text that is already final is escaped where it would be
+//! expanded again, and a reference to a value that burst does not know (or must not see in clear) is left for the cloud.
+//! Clouds that expand nothing are given no such values. Facts: the kubelet's
 //! `third_party/forked/golang/expansion`.
 
 /// What a referenced variable is.
-pub(super) enum Lookup<'a> {
+pub(in crate::cloud) enum Lookup<'a> {
     /// Known here.
     Text(&'a str),
     /// Exists, but only the cloud knows the value.
@@ -16,7 +17,7 @@ pub(super) enum Lookup<'a> {
 
 /// An expanded text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Expanded {
+pub(in crate::cloud) enum Expanded {
     /// Final: what the program must see.
     Text(String),
     /// To be expanded by the cloud, which will then show what the program must see.
@@ -29,7 +30,7 @@ enum Token<'a> {
 }
 
 /// Expands every reference in `input`.
-pub(super) fn expand<'v>(input: &str, lookup: impl Fn(&str) -> Lookup<'v>) -> Expanded {
+pub(in crate::cloud) fn expand<'v>(input: &str, lookup: impl Fn(&str) -> Lookup<'v>) -> Expanded {
     let (mut text, mut template, mut late) = (String::new(), String::new(), false);
     let add = |piece: &str, text: &mut String, template: &mut String| {
         text.push_str(piece);
@@ -52,7 +53,7 @@ pub(super) fn expand<'v>(input: &str, lookup: impl Fn(&str) -> Lookup<'v>) -> Ex
 }
 
 /// Writes a final text so that an expansion with these variables leaves it as it is; unchanged wherever possible.
-pub(super) fn protect(text: String, is_variable: impl Fn(&str) -> bool) -> String {
+pub(in crate::cloud) fn protect(text: String, is_variable: impl Fn(&str) -> bool) -> String {
     let changes = text.contains("$$")
         || tokens(&text).iter().any(|token| matches!(token, Token::Reference(name) if is_variable(name)));
     if changes { escape(&text) } else { text }

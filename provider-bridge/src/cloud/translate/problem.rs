@@ -1,11 +1,11 @@
 //! Why a pod cannot be translated now, and what its owner should be told besides.
 
-use crate::cloud::CloudError;
+use crate::cloud::{CloudError, Resolve};
 
 /// What stops a translation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cloud::cci) enum Problem {
-    /// The pod can never run on CCI as it is.
+pub(in crate::cloud) enum Problem {
+    /// The pod can never run in the cloud as it is.
     Invalid(String),
     /// A mandatory object or key is missing: it may be made later.
     Missing(Notice),
@@ -20,18 +20,26 @@ impl From<Problem> for CloudError {
     }
 }
 
+/// Says what is missing to the pod's owner, and what it means for the create.
+pub(in crate::cloud) fn tell(problem: Problem, resolve: &dyn Resolve) -> CloudError {
+    if let Problem::Missing(notice) = &problem {
+        resolve.notice(notice.reason, &notice.message);
+    }
+    problem.into()
+}
+
 /// A Warning event for the pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cloud::cci) struct Notice {
+pub(in crate::cloud) struct Notice {
     /// Event reason, as virtual-kubelet spells it.
-    pub(in crate::cloud::cci) reason: &'static str,
+    pub(in crate::cloud) reason: &'static str,
     /// Event message; never a value.
-    pub(in crate::cloud::cci) message: String,
+    pub(in crate::cloud) message: String,
 }
 
 /// The kind of a referenced object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::cloud) enum Kind {
     ConfigMap,
     Secret,
 }
@@ -45,7 +53,7 @@ impl Kind {
     }
 
     /// The object itself is missing.
-    pub(super) fn not_found(self, optional: bool, name: &str, user: &str) -> Notice {
+    pub(in crate::cloud) fn not_found(self, optional: bool, name: &str, user: &str) -> Notice {
         let reason = match (self, optional) {
             (Self::ConfigMap, false) => "MandatoryConfigMapNotFound",
             (Self::ConfigMap, true) => "OptionalConfigMapNotFound",
@@ -59,7 +67,7 @@ impl Kind {
     }
 
     /// The object has no such key.
-    pub(super) fn key_not_found(self, optional: bool, name: &str, key: &str, user: &str) -> Notice {
+    pub(in crate::cloud) fn key_not_found(self, optional: bool, name: &str, key: &str, user: &str) -> Notice {
         let reason = match (self, optional) {
             (Self::ConfigMap, false) => "MandatoryConfigMapKeyNotFound",
             (Self::ConfigMap, true) => "OptionalConfigMapKeyNotFound",
