@@ -28,18 +28,27 @@ pub enum Successor {
     Nobody(&'static str),
 }
 
-/// Reads who comes after a pod; none if the pod is gone. `gated` says that the leader wrote its node affinity.
+/// Reads what decisions know of exactly this pod; none if it is gone.
 ///
 /// # Errors
 /// For people, when it cannot be told now.
-pub async fn successor(client: &Client, pod: PodRef<'_>, gated: bool) -> Result<Option<Successor>, String> {
+pub async fn facts(client: &Client, pod: PodRef<'_>) -> Result<Option<PodFacts>, String> {
     let PodRef { namespace, name, uid } = pod;
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     let Some(live) = get::<Value>(client, &path, "application/json").await? else { return Ok(None) };
     if text(&live, "/metadata/uid") != uid {
         return Ok(None);
     }
-    let facts = PodFacts::from_value(&live).map_err(|error| error.to_string())?;
+    PodFacts::from_value(&live).map(Some).map_err(|error| error.to_string())
+}
+
+/// Reads who comes after a pod; none if the pod is gone. `gated` says that the leader wrote its node affinity.
+///
+/// # Errors
+/// For people, when it cannot be told now.
+pub async fn successor(client: &Client, pod: PodRef<'_>, gated: bool) -> Result<Option<Successor>, String> {
+    let namespace = pod.namespace;
+    let Some(facts) = facts(client, pod).await? else { return Ok(None) };
     let Some(controller) = facts.controller().cloned() else {
         return Ok(Some(Successor::Nobody("it has no controller that would make a new one")));
     };

@@ -78,6 +78,10 @@ pub const OPENED_IN_PROCESS: &str = "burst.io/opened-in-process";
 /// the pod, where another one can. They are not tolerated and not granted.
 pub const UNSUPPORTED_BY: &str = "burst.io/unsupported-by";
 
+/// Pod annotation written at admission of a pod that may run on virtual nodes only: the virtual nodes that its affinity
+/// names, with commas between, sorted.
+pub const VIRTUAL_NODES: &str = "burst.io/virtual-nodes";
+
 /// DaemonSet annotation, `true` or `false`: its containers run beside every burst pod. See [`crate::daemons`].
 pub const REPLACE_IN_CLOUD: &str = "burst.io/replace-in-cloud";
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::node::{NodeRow, Taint, TaintEffect};
 
 /// The field a `matchFields` requirement can name; Kubernetes knows only this one.
-const FIELD_NAME: &str = "metadata.name";
+pub(crate) const FIELD_NAME: &str = "metadata.name";
 
 /// A node selector requirement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

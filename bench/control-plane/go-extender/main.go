@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
 	"log"
 	"net/http"
 	"strconv"
@@ -37,6 +38,11 @@ func main() {
 			}
 		}
 		reply(w, list)
+	})
+	// What a call costs whoever answers: the body is read and nothing of it is looked at.
+	http.HandleFunc("/nothing/prioritize", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		reply(w, extender.HostPriorityList{})
 	})
 	log.Fatal(http.ListenAndServe(*listen, nil))
 }

@@ -224,7 +224,10 @@ impl Stack {
             self.bridge.check_running()?;
             self.cloud.check_running()?;
             let text = lab.kubectl(&["get", "nodes", "-l", "type=virtual-kubelet", "--no-headers"]).await?;
-            if text.lines().filter(|line| line.contains(" Ready ")).count() == wanted {
+            // A cordoned node is `Ready,SchedulingDisabled`.
+            let status = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+            let ready = |line: &&str| status(line).split(',').any(|word| word == "Ready");
+            if text.lines().filter(ready).count() == wanted {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -30,7 +30,7 @@ use scheduler::{
     app::Settings,
     config::Config,
     metrics::{Code, Verb},
-    observer::explain,
+    observer::Explainer,
     verbs::{View, answer},
 };
 use serde_json::{Value, json};
@@ -153,7 +153,10 @@ impl<'s> Bench<'s> {
             let answered = answer(verb, &self.extender, self.view());
             ensure!(answered.code == Code::Ok, "{verb:?}: {:?}", answered.error);
         }
-        ensure!(explain(&self.bound, self.snapshot, Timestamp::UNIX_EPOCH).is_some(), "nothing to explain");
+        ensure!(
+            Explainer::default().explain(&self.bound, self.snapshot, Timestamp::UNIX_EPOCH).is_some(),
+            "nothing to explain"
+        );
         Ok(())
     }
 
@@ -166,7 +169,11 @@ impl<'s> Bench<'s> {
             }
             "filter" => drop(std::hint::black_box(answer(Verb::Filter, &self.extender, self.view()))),
             "prioritize" => drop(std::hint::black_box(answer(Verb::Prioritize, &self.extender, self.view()))),
-            _ => drop(std::hint::black_box(explain(&self.bound, self.snapshot, Timestamp::UNIX_EPOCH))),
+            _ => drop(std::hint::black_box(Explainer::default().explain(
+                &self.bound,
+                self.snapshot,
+                Timestamp::UNIX_EPOCH,
+            ))),
         }
         Ok(())
     }

@@ -25,3 +25,18 @@ pub(crate) fn memory_mib(pid: u32) -> Result<(f64, f64)> {
     };
     Ok((kib("VmRSS:")? / 1024.0, kib("VmHWM:")? / 1024.0))
 }
+
+/// Seconds of CPU that the processes of each name have used together; a process that ended counts no more.
+pub(crate) fn cpu_by_name<const N: usize>(names: [&str; N]) -> Result<[f64; N]> {
+    let mut used = [0.0; N];
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // It may end while it is looked at.
+        let Ok(name) = std::fs::read_to_string(entry.path().join("comm")) else { continue };
+        let at = names.iter().position(|wanted| *wanted == name.trim());
+        if let (Some(used), Ok(seconds)) = (at.and_then(|at| used.get_mut(at)), cpu_seconds(pid)) {
+            *used += seconds;
+        }
+    }
+    Ok(used)
+}

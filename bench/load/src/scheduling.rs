@@ -36,7 +36,7 @@ use tokio::process::Command;
 
 use crate::{
     large::{VIRTUAL, make_nodes},
-    process::cpu_seconds,
+    process::cpu_by_name,
     report::{Report, median},
     seen::{Seen, Times, times},
 };
@@ -47,6 +47,9 @@ const LIMIT: Duration = Duration::from_secs(180);
 const GO: &str = "127.0.0.1:10271";
 /// Requests per second that kube-scheduler allows itself.
 const UNLIMITED: u32 = 10_000;
+
+/// Whose CPU time is shown.
+const MEASURED: [&str; 3] = ["kube-scheduler", "kube-apiserver", "burst-scheduler"];
 
 /// Not a policy: the pods choose virtual nodes by a selector and tolerations of their own.
 const OWN_SELECTOR: &str = "own selector";
@@ -76,13 +79,15 @@ enum Setup {
     Toleration,
     /// As `Burst`, with the Go extender's address.
     Go,
+    /// As `Go`, with the path at which nothing is decided: what a call costs whoever answers it.
+    Nothing,
 }
 
 impl Setup {
     const fn driver(self) -> Driver {
         match self {
             Self::Toleration => Driver::Toleration,
-            Self::Stock | Self::Burst | Self::Go => Driver::Extender,
+            Self::Stock | Self::Burst | Self::Go | Self::Nothing => Driver::Extender,
         }
     }
 
@@ -91,7 +96,7 @@ impl Setup {
     }
 
     const fn with_extender(self) -> bool {
-        matches!(self, Self::Burst | Self::Go)
+        matches!(self, Self::Burst | Self::Go | Self::Nothing)
     }
 }
 
@@ -116,18 +121,20 @@ const fn variant(
     Variant { name, setup, sample, policy, against }
 }
 
-const VARIANTS: [Variant; 11] = [
+const VARIANTS: [Variant; 13] = [
     variant("stock", Setup::Stock, None, None, &[]),
     variant("ordinary", Setup::Burst, None, None, &["stock"]),
     variant("off", Setup::Burst, None, Some("off"), &["stock"]),
     variant("stock_selector", Setup::Stock, None, Some(OWN_SELECTOR), &["stock"]),
     variant("enforce", Setup::Burst, None, Some("enforce"), &["stock_selector", "stock"]),
     variant("local_prefer", Setup::Burst, None, Some("localPrefer"), &["stock"]),
-    variant("auto", Setup::Burst, None, Some("auto"), &["stock", "go_auto"]),
+    variant("auto", Setup::Burst, None, Some("auto"), &["stock", "go_auto", "nothing"]),
     variant("toleration", Setup::Toleration, None, Some("auto"), &["stock"]),
     variant("go_auto", Setup::Go, None, Some("auto"), &["stock"]),
+    variant("nothing", Setup::Nothing, None, Some("auto"), &["stock"]),
     variant("stock_100", Setup::Stock, Some(2), None, &["stock"]),
-    variant("auto_100", Setup::Burst, Some(2), Some("auto"), &["stock", "stock_100"]),
+    variant("auto_100", Setup::Burst, Some(2), Some("auto"), &["stock", "stock_100", "nothing_100"]),
+    variant("nothing_100", Setup::Nothing, Some(2), Some("auto"), &["stock", "stock_100"]),
 ];
 
 pub(crate) async fn run(report: &mut Report, size: Size, only: Option<&str>) -> Result<()> {
@@ -155,8 +162,8 @@ fn show(report: &mut Report, size: Size, rates: &HashMap<&str, Vec<Rate>>) {
         "\nGenuine kube-scheduler at {nodes} nodes, {pods} pods, medians of {rounds} interleaved rounds:"
     );
     println!(
-        "{:<14}{:<9}{:<13}{:>8}{:>14}  compared with",
-        "variant", "sample", "policy", "pods/s", "burst us/pod"
+        "{:<14}{:<9}{:<13}{:>8}{:>11}{:>11}{:>7}  compared with (us of CPU per pod by process)",
+        "variant", "sample", "policy", "pods/s", "scheduler", "apiserver", "burst"
     );
     let of = |name: &str, field: fn(&Rate) -> f64| {
         median(&mut rates.get(name).into_iter().flatten().map(field).collect::<Vec<_>>())
@@ -175,11 +182,17 @@ fn show(report: &mut Report, size: Size, rates: &HashMap<&str, Vec<Rate>>) {
             report.set(format!("scheduling_{name}_ratio_to_stock_from_first_grant"), ratio);
             said.push(format!("{ratio:.2} from the first grant on"));
         }
-        let cpu = of(name, |rate| rate.burst_cpu_us);
-        report.set(format!("scheduling_{name}_burst_cpu_us_per_pod"), cpu);
+        let cpu = [of(name, |r| r.cpu_us[0]), of(name, |r| r.cpu_us[1]), of(name, |r| r.cpu_us[2])];
+        for (process, us) in MEASURED.iter().zip(cpu) {
+            report.set(format!("scheduling_{name}_{}_cpu_us_per_pod", process.replace('-', "_")), us);
+        }
         let (sample, policy) =
             (variant.sample.map_or("default", |_| "100"), variant.policy.unwrap_or("none"));
-        println!("{name:<14}{sample:<9}{policy:<13}{rate:>8.0}{cpu:>14.0}  {}", said.join(", "));
+        let [scheduler, server, burst] = cpu;
+        println!(
+            "{name:<14}{sample:<9}{policy:<13}{rate:>8.0}{scheduler:>11.0}{server:>11.0}{burst:>7.0}  {}",
+            said.join(", ")
+        );
     }
 }
 
@@ -190,19 +203,19 @@ struct Rate {
     bound: f64,
     /// The same from the first grant on, if that came before.
     from_grant: f64,
-    /// What burst-scheduler used of a core meanwhile, in microseconds per pod.
-    burst_cpu_us: f64,
+    /// What each of [`MEASURED`] used of the cores meanwhile, its start included, in microseconds per pod.
+    cpu_us: [f64; MEASURED.len()],
 }
 
 impl Rate {
-    fn of(seen: &Times, burst_cpu_seconds: f64) -> Result<Self> {
+    fn of(seen: &Times, cpu_seconds: [f64; MEASURED.len()]) -> Result<Self> {
         let (first, last) = seen.at.values().min().zip(seen.at.values().max()).context("no pod was bound")?;
         #[expect(clippy::cast_precision_loss, reason = "a small count")]
         let pods = (seen.at.len() - 1) as f64;
         let since = |begin: &Instant| pods / last.duration_since(*begin).as_secs_f64();
         let granted = seen.first_grant.as_ref().map_or(first, |grant| grant.min(first));
-        let burst_cpu_us = burst_cpu_seconds * 1e6 / pods;
-        Ok(Self { bound: since(first), from_grant: since(granted), burst_cpu_us })
+        let cpu_us = cpu_seconds.map(|seconds| seconds * 1e6 / pods);
+        Ok(Self { bound: since(first), from_grant: since(granted), cpu_us })
     }
 }
 
@@ -250,21 +263,15 @@ impl Bench {
         if variant.setup == Setup::Toleration {
             self.run_burst(Driver::Toleration, true).await?;
         }
-        let cpu = self.burst_cpu()?;
+        let before = cpu_by_name(MEASURED)?;
         let bound = bound.await?;
-        let cpu = self.burst_cpu()? - cpu;
+        let after = cpu_by_name(MEASURED)?;
         scheduler.check_running()?;
         let bound = bound.with_context(|| scheduler.log_tail(20))?;
         scheduler.kill().await?;
         self.expected_side(variant).await?;
         self.delete().await?;
-        Rate::of(&bound, cpu)
-    }
-
-    /// Seconds of CPU that burst-scheduler has used, if it runs.
-    fn burst_cpu(&self) -> Result<f64> {
-        let Some((_, _, process)) = &self.burst else { return Ok(0.0) };
-        cpu_seconds(process.pid().context("burst-scheduler ended")?)
+        Rate::of(&bound, std::array::from_fn(|i| after[i] - before[i]))
     }
 
     /// Sees to it that burst-scheduler runs so.
@@ -347,9 +354,14 @@ impl Bench {
             profile.remove("plugins");
             drop(config.as_object_mut().and_then(|map| map.remove("extenders")));
         }
-        if variant.setup == Setup::Go {
+        let elsewhere = match variant.setup {
+            Setup::Go => Some(format!("http://{GO}")),
+            Setup::Nothing => Some(format!("http://{GO}/nothing")),
+            Setup::Stock | Setup::Burst | Setup::Toleration => None,
+        };
+        if let Some(elsewhere) = elsewhere {
             let extender = config["extenders"].get_mut(0).context("no extender")?;
-            extender["urlPrefix"] = json!(format!("http://{GO}"));
+            extender["urlPrefix"] = json!(elsewhere);
             extender["enableHTTPS"] = json!(false);
             let extender = extender.as_object_mut().context("an extender that is no object")?;
             extender.remove("tlsConfig");

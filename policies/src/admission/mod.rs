@@ -17,6 +17,7 @@ mod workload;
 
 use std::collections::BTreeSet;
 
+pub use affinity::overlooked;
 pub use governance::Governance;
 pub use patch::PatchOp;
 pub use pod::admit_pod;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub virtual_labels: Option<BTreeSet<String>>,
     /// The providers of the virtual nodes that the pod could go to, where they do not judge it alike.
     pub providers: Providers,
+    /// The virtual nodes that the pod could go to and whose provider can run it.
+    pub virtual_nodes: BTreeSet<String>,
     /// The DaemonSets that the pod gets beside it in the cloud.
     pub beside: Beside,
 }

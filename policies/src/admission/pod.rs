@@ -52,6 +52,10 @@ pub fn admit_pod(
     if facts.node_name.is_none() {
         let providers = &settings.providers;
         write_scheduling(&mut draft, facts, resolved, (governance, providers), unsupported, &mut warnings);
+        // A grant chooses the tier, and with it the nodes.
+        if may_burst && resolved.policy == Policy::Enforce && !held_back {
+            affinity::name_nodes(&mut draft, &settings.virtual_nodes);
+        }
         if governance.is_some_and(|g| g.rewrites_topology) {
             topology::rewrite(&mut draft, settings);
         }

@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    node::NodeClass,
+    node::{NodeClass, NodeRow},
     pod::PodFacts,
     policy::Policy,
     resolve::{Owner, ResolveError, Resolved, Voices, resolve},
+    resources::Resources,
     support::Unsupported,
 };
 
@@ -232,6 +233,95 @@ fn enforce_adds_a_term_or_a_requirement_to_every_term() {
         after["spec"]["tolerations"],
         json!([{"key": "mine", "operator": "Exists"}, provider(), prefer()])
     );
+}
+
+fn named(node: &str) -> Value {
+    json!([{"key": "metadata.name", "operator": "In", "values": [node]}])
+}
+
+#[test]
+fn enforce_names_the_virtual_nodes_that_there_are() {
+    let mut world = World::default();
+    world.settings.virtual_nodes = ["burst-a", "burst-b"].map(str::to_owned).into();
+    let (after, _) = admitted(&world, &pod(burst("enforce"), json!({})));
+    let one = |node| json!({"matchExpressions": [on_virtual("In")], "matchFields": named(node)});
+    assert_eq!(terms(&after), json!([one("burst-a"), one("burst-b")]));
+    assert_eq!(after["metadata"]["annotations"]["burst.io/virtual-nodes"], "burst-a,burst-b");
+
+    let zone = |value: &str| json!({"key": "zone", "operator": "In", "values": [value]});
+    let own = json!([{"matchExpressions": [zone("a")]}, {"matchExpressions": [zone("b")]}]);
+    let (after, _) = admitted(&world, &pod(burst("enforce"), with_terms(own)));
+    let each = |value, node| json!({"matchExpressions": [zone(value), on_virtual("In")], "matchFields": named(node)});
+    let all = [("a", "burst-a"), ("a", "burst-b"), ("b", "burst-a"), ("b", "burst-b")];
+    assert_eq!(terms(&after), Value::from(all.map(|(value, node)| each(value, node)).to_vec()));
+
+    let chosen = json!({"nodeSelector": {"type": "virtual-kubelet"}, "tolerations": [provider()]});
+    let (after, _) = admitted(&world, &pod(None, chosen));
+    assert_eq!(terms(&after), json!([{"matchFields": named("burst-a")}, {"matchFields": named("burst-b")}]));
+}
+
+#[test]
+fn no_node_is_named_where_that_would_change_what_the_pod_says() {
+    let mut world = World::default();
+    world.settings.virtual_nodes = ["burst-a".to_owned()].into();
+    for policy in ["auto", "localPrefer", "off"] {
+        assert_eq!(terms(&admitted(&world, &pod(burst(policy), json!({}))).0), Value::Null);
+    }
+    let empty = json!([{}, {"matchExpressions": [on_virtual("In")]}]);
+    let chosen = json!([{"matchExpressions": [on_virtual("In")], "matchFields": named("burst-b")}]);
+    let hollow = json!([{"matchExpressions": []}, {"matchExpressions": [on_virtual("In")]}]);
+    for own in [empty, hollow, chosen] {
+        assert_eq!(terms(&admitted(&world, &pod(burst("enforce"), with_terms(own.clone()))).0), own);
+    }
+    world.settings.virtual_nodes = (0..65).map(|i| format!("burst-{i}")).collect();
+    let (after, _) = admitted(&world, &pod(burst("enforce"), json!({})));
+    assert_eq!(terms(&after), json!([{"matchExpressions": [on_virtual("In")]}]), "too many names");
+    assert!(after["metadata"]["annotations"]["burst.io/virtual-nodes"].is_null());
+}
+
+fn virtual_node(name: &str, zone: &str, cpu_milli: u64) -> NodeRow {
+    let labels =
+        BTreeMap::from([("type", "virtual-kubelet"), ("zone", zone)].map(|(k, v)| (k.into(), v.into())));
+    let allocatable = Resources { cpu_milli, memory_bytes: 1 << 40, pods: 10, ..Resources::default() };
+    NodeRow {
+        name: name.to_owned(),
+        class: NodeClass::Virtual,
+        provider: None,
+        allocatable,
+        requested: Resources::default(),
+        taints: vec![],
+        labels: labels.into(),
+        ready: true,
+        unschedulable: false,
+    }
+}
+
+#[test]
+fn a_node_that_came_after_the_admission_is_overlooked_and_no_other() {
+    let mut world = World::default();
+    world.settings.virtual_nodes = ["burst-a".to_owned()].into();
+    let zone = json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]);
+    let pods =
+        [with_terms(zone), json!({}), json!({"nodeSelector": {"type": "virtual-kubelet", "zone": "a"}})];
+    for spec in pods {
+        let (pod, _) = admitted(&world, &pod(burst("enforce"), spec));
+        let facts = PodFacts::from_value(&pod).unwrap();
+        let old = virtual_node("burst-a", "a", 100_000);
+        let full = virtual_node("burst-b", "a", 100);
+        let new = virtual_node("burst-c", "a", 100_000);
+        let mut real = virtual_node("real", "a", 100_000);
+        real.class = NodeClass::Real;
+        let found =
+            |nodes: &[&NodeRow]| overlooked(&facts, nodes.iter().copied()).map(|node| node.name.clone());
+        assert_eq!(found(&[&old, &full, &real]), None);
+        assert_eq!(found(&[&old, &full, &new, &real]).as_deref(), Some("burst-c"));
+    }
+    let zone = json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]);
+    let (elsewhere, _) = admitted(&world, &pod(burst("enforce"), with_terms(zone)));
+    let facts = PodFacts::from_value(&elsewhere).unwrap();
+    assert_eq!(overlooked(&facts, [&virtual_node("burst-c", "b", 100_000)]), None, "another zone");
+    let unnamed = PodFacts { annotations: BTreeMap::new(), ..facts };
+    assert_eq!(overlooked(&unnamed, [&virtual_node("burst-c", "a", 100_000)]), None, "named by its user");
 }
 
 #[test]

@@ -138,6 +138,7 @@ fn judge(
         virtual_labels: virtual_labels(snapshot),
         beside: beside(request, facts, resolved, &opinion, around),
         providers: opinion.providers,
+        virtual_nodes: opinion.nodes,
     };
     let governance = object.map(Governance::of);
     let governance = match around.settings.toleration_driver {

@@ -24,6 +24,8 @@ pub(super) struct Opinion {
     pub(super) providers: Providers,
     /// All of them.
     pub(super) open: BTreeSet<String>,
+    /// The virtual nodes of those that can.
+    pub(super) nodes: BTreeSet<String>,
     /// Only CCI's nodes are left, and CCI bills by CPU.
     pub(super) cpu_required: bool,
 }
@@ -36,8 +38,9 @@ pub(super) fn opinion(
     pod: &PodFacts,
     object: &Value,
 ) -> Opinion {
-    let open = snapshot.virtual_nodes().filter(|node| could_go(node, provider, pod));
-    let names: BTreeSet<&str> = open.map(|node| node.provider.as_deref().unwrap_or_default()).collect();
+    let could_go_to = || snapshot.virtual_nodes().filter(|node| could_go(node, provider, pod));
+    let names: BTreeSet<&str> =
+        could_go_to().map(|node| node.provider.as_deref().unwrap_or_default()).collect();
     let found: Vec<_> = names.iter().map(|name| (*name, support::check(name, object))).collect();
     let only_cci = names.len() == 1 && names.contains(HUAWEI);
     // Alone, CCI may still get a size by default.
@@ -48,7 +51,10 @@ pub(super) fn opinion(
     if unable.len() < names.len() {
         let able = all().filter(|name| !unable.contains(name));
         let able = if unable.is_empty() { BTreeSet::new() } else { able.collect() };
+        let nodes =
+            could_go_to().filter(|node| !unable.contains(node.provider.as_deref().unwrap_or_default()));
         return Opinion {
+            nodes: nodes.map(|node| node.name.clone()).collect(),
             open: all().collect(),
             providers: Providers { able, unable },
             cpu_required: only_cci,

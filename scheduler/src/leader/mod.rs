@@ -7,6 +7,7 @@
 
 mod desk;
 mod home;
+mod late;
 mod status;
 mod view;
 
@@ -185,6 +186,8 @@ struct Memory {
     complaints: BTreeMap<String, String>,
     /// Moves home.
     home: home::Memory,
+    /// Pods for which a virtual node came late.
+    late: late::Memory,
 }
 
 struct Term<'l> {
@@ -227,7 +230,7 @@ impl Term<'_> {
             }
         }
         self.leader.view.store(Arc::new(View { leading: true, policies: rows }));
-        after
+        after.min(self.late(&picture).await)
     }
 
     fn picture(&mut self) -> Picture {

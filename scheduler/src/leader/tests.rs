@@ -1,6 +1,7 @@
 //! The leader against an API server in memory, with the real plan.
 
 mod home;
+mod late;
 
 use cluster::testing::{FakeApi, Fault};
 use cluster::{ClusterWatch, governed, reports};

@@ -7,7 +7,7 @@ mod explain;
 #[cfg(test)]
 mod tests;
 
-pub use explain::explain;
+pub use explain::Explainer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,17 +48,18 @@ impl Observer {
     }
 
     async fn work(self, mut queue: mpsc::Receiver<Binding>, stop: CancellationToken) {
+        let mut explainer = Explainer::default();
         while let Some(Some(binding)) = stop.run_until_cancelled(queue.recv()).await {
             if stop.run_until_cancelled(tokio::time::sleep_until(binding.seen + SETTLE)).await.is_none() {
                 return;
             }
-            self.record(&binding.pod);
+            self.record(&mut explainer, &binding.pod);
         }
     }
 
-    fn record(&self, pod: &PodFacts) {
+    fn record(&self, explainer: &mut Explainer, pod: &PodFacts) {
         let snapshot = self.cluster.snapshot();
-        let Some(decision) = explain(pod, &snapshot, Timestamp::now()) else { return };
+        let Some(decision) = explainer.explain(pod, &snapshot, Timestamp::now()) else { return };
         let labels = [
             ("policy", decision.policy.as_str()),
             ("outcome", decision.outcome),

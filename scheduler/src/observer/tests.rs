@@ -45,7 +45,7 @@ fn explained(pod: &Value) -> Option<Decision> {
     index.apply_node(node("burst-cci-0", "100", true));
     index.apply_pod(&serde_json::from_value::<SlimPod>(pod.clone()).expect("a pod"));
     let facts = PodFacts::from_value(pod).expect("facts");
-    explain(&facts, &index.snapshot(true), Timestamp::UNIX_EPOCH)
+    Explainer::default().explain(&facts, &index.snapshot(true), Timestamp::UNIX_EPOCH)
 }
 
 #[test]
@@ -76,4 +76,41 @@ fn placements_are_explained() {
 fn pods_without_a_policy_or_a_known_node_are_not_explained() {
     assert_eq!(explained(&pod("off", "1", "node-1")), None);
     assert_eq!(explained(&pod("auto", "1", "node-9")), None);
+}
+
+/// Whatever was judged before, the answer is that of somebody who was asked nothing else.
+#[test]
+fn siblings_are_judged_once_and_no_answer_is_carried_too_far() {
+    let mut index = Index::default();
+    index.apply_node(node("node-1", "4", false));
+    index.apply_node(node("node-2", "4", false));
+    index.apply_node(node("node-3", "1", false));
+    index.apply_node(node("burst-cci-0", "100", true));
+    index.apply_node(node("burst-cci-1", "100", true));
+    let mut explainer = Explainer::default();
+    let mut asked = Vec::new();
+    let bindings = [
+        ("auto", "1", "node-1"),
+        ("auto", "1", "node-2"),
+        ("auto", "1", "node-3"),
+        ("auto", "1", "burst-cci-0"),
+        ("auto", "1", "burst-cci-1"),
+        ("localPrefer", "1", "burst-cci-1"),
+        ("localPrefer", "3", "node-1"),
+        ("auto", "3", "burst-cci-0"),
+        ("auto", "1", "node-2"),
+    ];
+    for (i, (policy, cpu, node)) in bindings.into_iter().enumerate() {
+        let mut pod = pod(policy, cpu, node);
+        pod["metadata"]["uid"] = json!(format!("u-{i}"));
+        pod["metadata"]["name"] = json!(format!("web-{i}"));
+        index.apply_pod(&serde_json::from_value::<SlimPod>(pod.clone()).expect("a pod"));
+        asked.push(PodFacts::from_value(&pod).expect("facts"));
+        let picture = index.snapshot(true);
+        for pod in asked.iter().chain(asked.iter().rev()) {
+            let alone = Explainer::default().explain(pod, &picture, Timestamp::UNIX_EPOCH);
+            assert!(alone.is_some());
+            assert_eq!(explainer.explain(pod, &picture, Timestamp::UNIX_EPOCH), alone);
+        }
+    }
 }

@@ -88,6 +88,7 @@ const CASES: &[(&str, Case)] = cases![
     proof::adversarial_pods_stay_local,
     providers::tiers_over_two_providers,
     providers::gpu_tiers,
+    providers::a_virtual_node_that_comes_late_takes_those_that_wait,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];

@@ -178,6 +178,43 @@ async fn gpu_tiers_case(world: &World, ns: &str) -> Result<()> {
     Ok(())
 }
 
+/// Pods that may run in the cloud only name the virtual nodes that there are when they are made. Those that still wait when
+/// another one comes are made anew by their controller, and run there.
+pub(crate) async fn a_virtual_node_that_comes_late_takes_those_that_wait(world: Arc<World>) -> Result<()> {
+    let ns = "late-node";
+    world.namespace(ns).await?;
+    let others = ["-l", "type=virtual-kubelet"];
+    world.lab.kubectl(&[&["cordon"], &others[..]].concat()).await?;
+    let result = late_node_case(&world, ns).await;
+    world.lab.kubectl(&[&["uncordon"], &others[..]].concat()).await?;
+    let cleaned = world.clean(ns).await;
+    let empty = left_at_mock(&world).await;
+    world.stack.lock().await.set_mock_nodes(&world.lab, 0).await?;
+    result.and(cleaned).and(empty)
+}
+
+async fn late_node_case(world: &World, ns: &str) -> Result<()> {
+    world.lab.apply(&Workload::deployment(ns, "web", 2).pod_label("burst-to-cci", "enforce").text()).await?;
+    let waiting = eventually_within(PATIENCE, "two pods that no node takes", || async {
+        let pods = world.pods(ns).await?;
+        let refused = |pod: &&Value| pod["status"]["conditions"][0]["reason"] == "Unschedulable";
+        ensure!(pods.iter().filter(refused).count() == 2, "{}", names(&pods));
+        Ok(pods)
+    })
+    .await?;
+    let named = &waiting[0]["metadata"]["annotations"]["burst.io/virtual-nodes"];
+    ensure!(named.as_str().is_some_and(|names| !names.contains(MOCK)), "the pod names {named}");
+    let events = world.lab.kubectl(&["get", "events", "-n", ns]).await?;
+    ensure!(!events.contains("BurstMadeAnew"), "made anew without need:\n{events}");
+    world.stack.lock().await.set_mock_nodes(&world.lab, 1).await?;
+    let pods = placed(world, ns, &[(MOCK, 2)]).await?;
+    let same = |pod: &&Value| waiting.iter().any(|old| old["metadata"]["uid"] == pod["metadata"]["uid"]);
+    ensure!(!pods.iter().any(|pod| same(&pod)), "{}", names(&pods));
+    let events = world.lab.kubectl(&["get", "events", "-n", ns]).await?;
+    ensure!(events.contains("made anew, because virtual node burst-mock-0 came after this pod"), "{events}");
+    Ok(())
+}
+
 /// A real node with two GPUs.
 async fn gpu_node(world: &World) -> Result<()> {
     let size = json!({"cpu": "4", "memory": "16Gi", "pods": "110", "nvidia.com/gpu": "2"});

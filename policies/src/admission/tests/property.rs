@@ -81,6 +81,7 @@ prop_compose! {
                 default_request: default_request.then(|| DefaultRequest { cpu: "1".into(), memory: "1Gi".into() }),
                 virtual_labels: virtual_labels.map(|key| [key.to_owned()].into()),
                 beside: Beside::default(),
+                virtual_nodes: marker.then(|| "burst-a".to_owned()).into_iter().collect(),
                 providers: if marker == cpu_required { Providers::default() } else {
                     Providers { able: ["mock".to_owned()].into(), unable: ["huawei".to_owned()].into() }
                 },
