@@ -1,7 +1,8 @@
-//! The two ends of a log or exec session, between the kubelet port (which speaks SPDY and WebSocket to the API server)
+//! The two ends of a log, exec or attach session and a forwarded connection, between the kubelet port (which speaks SPDY and WebSocket to the API server)
 //! and a provider (which speaks the cloud's protocol). Channels are bounded, so a slow reader slows the writer.
 
 use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
 /// What `/containerLogs` accepts (the API's PodLogOptions).
@@ -23,10 +24,15 @@ pub struct LogOptions {
     pub since_time: Option<jiff::Timestamp>,
 }
 
-/// What a client asked to run.
+/// A connection to a port of an instance.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// What a client asked to run, or to be attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecRequest {
-    /// Argument vector, kept exactly as sent.
+    /// Argument vector, kept exactly as sent; empty when the container's own process is meant (attach).
     pub command: Vec<String>,
     /// Standard input is wanted.
     pub stdin: bool,

@@ -12,9 +12,11 @@ use futures::stream::BoxStream;
 use policies::resources::Resources;
 use serde_json::Value;
 
-use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
+use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 
+mod attach;
 pub mod cci;
+mod dial;
 mod encoding;
 mod error;
 #[cfg(test)]
@@ -118,6 +120,10 @@ pub struct Capabilities {
     pub logs: bool,
     /// Commands can be run in containers.
     pub exec: bool,
+    /// Clients can be attached to a container with its standard input; without it, output is shown where there are logs.
+    pub attach: bool,
+    /// Ports of instances can be connected to.
+    pub port_forward: bool,
 }
 
 /// A byte stream whose errors end it.
@@ -165,4 +171,27 @@ pub trait Provider: Send + Sync + 'static {
         request: &ExecRequest,
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError>;
+
+    /// Attaches to a container's own process, as [`Provider::exec`] does to a command. Unless a cloud can do more, output is
+    /// what the log says from now on, and standard input is refused.
+    async fn attach(
+        &self,
+        instance: &Instance,
+        container: &str,
+        request: &ExecRequest,
+        streams: ExecProviderEnd,
+    ) -> Result<(), CloudError> {
+        if request.stdin {
+            return Err(attach::no_input(self.name()));
+        }
+        let options = LogOptions { follow: true, tail_lines: Some(0), ..LogOptions::default() };
+        attach::show(self.logs(instance, container, &options).await?, streams).await;
+        Ok(())
+    }
+
+    /// Connects to a TCP port of an instance. Unless a cloud has another way, that is its address, which the bridge must be
+    /// able to reach.
+    async fn connect(&self, instance: &Instance, port: u16) -> Result<Box<dyn Connection>, CloudError> {
+        dial::dial(instance, port).await
+    }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::cloud::{ByteStream, CloudError, PodIdentity};
-use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
+use crate::cloud::{ByteStream, Capabilities, CloudError, PodIdentity};
+use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 
 /// A container of a pod of this virtual node, found by [`Backend::find`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,12 @@ pub trait Backend: Send + Sync + 'static {
         container: &str,
     ) -> Result<Target, NotFound>;
 
+    /// Resolves the names of a request that is about no container.
+    async fn find_pod(&self, namespace: &str, pod: &str, uid: Option<&str>) -> Result<PodIdentity, NotFound>;
+
+    /// What the node's cloud can do.
+    fn capabilities(&self) -> Capabilities;
+
     /// A container's log; with `follow` the stream ends when the container does. Dropping the stream ends the session.
     async fn logs(&self, target: &Target, options: &LogOptions) -> Result<ByteStream, CloudError>;
 
@@ -82,6 +88,17 @@ pub trait Backend: Send + Sync + 'static {
         request: &ExecRequest,
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError>;
+
+    /// Attaches to a container's own process; otherwise as [`Backend::exec`].
+    async fn attach(
+        &self,
+        target: &Target,
+        request: &ExecRequest,
+        streams: ExecProviderEnd,
+    ) -> Result<(), CloudError>;
+
+    /// Connects to a TCP port of a pod. Dropping the connection closes it.
+    async fn connect(&self, pod: &PodIdentity, port: u16) -> Result<Box<dyn Connection>, CloudError>;
 
     /// Prometheus text for `/metrics`; `None` answers 404.
     fn metrics(&self) -> Option<String> {

@@ -8,10 +8,11 @@ use hyper::{Request, Response, StatusCode};
 
 use super::auth::{User, needed};
 use super::query::Query;
+use super::remotecommand::Process;
 use super::reply::{Body, denied, full, method_not_allowed, text, typed};
 use super::routes::Route;
 use super::server::Context;
-use super::verbs::{container_logs, exec, pods, run};
+use super::verbs::{container_logs, exec, pods, port_forward, run};
 
 /// Answers; never fails. `certificate` is the user whom the TLS handshake has proved.
 pub(crate) async fn handle(
@@ -68,12 +69,10 @@ async fn serve(context: &Arc<Context>, route: &Route, request: Request<Incoming>
             None => text(StatusCode::NOT_FOUND, "this virtual node serves its metrics elsewhere"),
         },
         Route::ContainerLogs(path) => container_logs::serve(backend, path, &query).await,
-        Route::Exec(path) => exec::serve(context, path, &query, request).await,
+        Route::Exec(path) => exec::serve(context, path, &query, request, Process::Command).await,
+        Route::Attach(path) => exec::serve(context, path, &query, request, Process::Container).await,
+        Route::PortForward(path) => port_forward::serve(context, path, &query, request).await,
         Route::Run(path) => run::serve(context, path, &query).await,
-        Route::Attach => not_offered("attach", "use kubectl exec and kubectl logs instead"),
-        Route::PortForward => {
-            not_offered("port-forward", "reach the pod by its address or a Service instead")
-        }
         Route::OtherMetrics | Route::Stats | Route::NodeLogs | Route::MalformedCommand | Route::Unknown => {
             text(StatusCode::NOT_FOUND, "404 page not found\n")
         }
@@ -82,12 +81,8 @@ async fn serve(context: &Arc<Context>, route: &Route, request: Request<Incoming>
 
 fn methods(route: &Route) -> &'static str {
     match route {
-        Route::Exec(_) | Route::Attach | Route::PortForward | Route::MalformedCommand => "GET, POST",
+        Route::Exec(_) | Route::Attach(_) | Route::PortForward(_) | Route::MalformedCommand => "GET, POST",
         Route::Run(_) => "POST",
         _ => "GET",
     }
-}
-
-fn not_offered(what: &str, instead: &str) -> Response<Body> {
-    text(StatusCode::NOT_IMPLEMENTED, format!("{what} is not offered by this virtual node; {instead}"))
 }

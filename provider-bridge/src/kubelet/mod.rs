@@ -10,6 +10,7 @@ mod channels;
 mod dispatch;
 mod idle;
 mod negotiate;
+mod portforward;
 mod query;
 mod remotecommand;
 mod reply;

@@ -76,6 +76,25 @@ impl Protocol {
     }
 }
 
+/// How connections are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forwarding {
+    /// Two SPDY streams per connection.
+    Streams,
+    /// The same inside the messages of a WebSocket.
+    Tunnel,
+    /// Two numbered channels per port over WebSocket, in binary or (V4Base64) text messages.
+    Channels(Protocol),
+}
+
+const FORWARD_SPDY: [(&str, Forwarding); 1] = [("portforward.k8s.io", Forwarding::Streams)];
+
+const FORWARD_WEBSOCKET: [(&str, Forwarding); 3] = [
+    ("SPDY/3.1+portforward.k8s.io", Forwarding::Tunnel),
+    ("v4.channel.k8s.io", Forwarding::Channels(Protocol::V4)),
+    ("v4.base64.channel.k8s.io", Forwarding::Channels(Protocol::V4Base64)),
+];
+
 /// What carries the channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
@@ -87,11 +106,11 @@ pub(crate) enum Carrier {
 
 /// An upgrade that can be granted.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Upgrade {
+pub(crate) struct Upgrade<P = Protocol> {
     /// What carries the channels.
     pub(crate) carrier: Carrier,
     /// The version chosen.
-    pub(crate) protocol: Protocol,
+    pub(crate) protocol: P,
     /// Headers of the 101 reply.
     pub(crate) headers: HeaderMap,
 }
@@ -107,35 +126,55 @@ pub(crate) struct Refusal {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Decides by the request's headers.
+/// Decides by the request's headers how a command is run or attached to.
 pub(crate) fn negotiate(request: &HeaderMap) -> Result<Upgrade, Refusal> {
+    choose(request, &SPDY, &WEBSOCKET, Protocol::V1)
+}
+
+/// Decides by the request's headers how connections are forwarded.
+pub(crate) fn negotiate_forwarding(request: &HeaderMap) -> Result<Upgrade<Forwarding>, Refusal> {
+    choose(request, &FORWARD_SPDY, &FORWARD_WEBSOCKET, Forwarding::Channels(Protocol::V4))
+}
+
+/// `unnamed` is for a WebSocket whose client names no protocol.
+fn choose<P: Copy>(
+    request: &HeaderMap,
+    over_spdy: &[(&'static str, P)],
+    over_websocket: &[(&'static str, P)],
+    unnamed: P,
+) -> Result<Upgrade<P>, Refusal> {
     let upgrade = values(request, &UPGRADE);
     let wants_upgrade =
         values(request, &CONNECTION).iter().any(|value| value.eq_ignore_ascii_case("upgrade"));
     if wants_upgrade && upgrade.iter().any(|value| value.eq_ignore_ascii_case("websocket")) {
-        return websocket(request);
+        return websocket(request, over_websocket, unnamed);
     }
     if !wants_upgrade || !upgrade.iter().any(|value| value.eq_ignore_ascii_case("SPDY/3.1")) {
         return Err(bad_request("unable to upgrade: the request has to ask for SPDY/3.1 or a WebSocket"));
     }
-    spdy(request)
+    spdy(request, over_spdy)
 }
 
-fn spdy(request: &HeaderMap) -> Result<Upgrade, Refusal> {
+fn spdy<P: Copy>(request: &HeaderMap, ours: &[(&'static str, P)]) -> Result<Upgrade<P>, Refusal> {
     let wanted = values(request, &STREAM_PROTOCOL);
     if wanted.is_empty() {
         return Err(bad_request("unable to upgrade: header X-Stream-Protocol-Version is missing or empty"));
     }
-    let Some((name, protocol)) = first_common(&wanted, &SPDY) else {
-        let headers = SPDY.map(|(name, _)| (ACCEPTED_PROTOCOLS, HeaderValue::from_static(name))).to_vec();
-        return Err(Refusal { status: StatusCode::FORBIDDEN, text: none_in_common(&wanted, &SPDY), headers });
+    let Some((name, protocol)) = first_common(&wanted, ours) else {
+        let accepted = ours.iter().map(|(name, _)| (ACCEPTED_PROTOCOLS, HeaderValue::from_static(name)));
+        let text = none_in_common(&wanted, ours);
+        return Err(Refusal { status: StatusCode::FORBIDDEN, text, headers: accepted.collect() });
     };
     let mut headers = switching("SPDY/3.1");
     headers.insert(STREAM_PROTOCOL, HeaderValue::from_static(name));
     Ok(Upgrade { carrier: Carrier::Spdy, protocol, headers })
 }
 
-fn websocket(request: &HeaderMap) -> Result<Upgrade, Refusal> {
+fn websocket<P: Copy>(
+    request: &HeaderMap,
+    ours: &[(&'static str, P)],
+    unnamed: P,
+) -> Result<Upgrade<P>, Refusal> {
     if request.get(WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let mut refusal = bad_request("unable to upgrade: only WebSocket version 13 is spoken");
         refusal.headers.push((WEBSOCKET_VERSION, HeaderValue::from_static("13")));
@@ -147,10 +186,10 @@ fn websocket(request: &HeaderMap) -> Result<Upgrade, Refusal> {
     let wanted = values(request, &WEBSOCKET_PROTOCOL);
     let mut headers = switching("websocket");
     let protocol = if wanted.is_empty() {
-        Protocol::V1
+        unnamed
     } else {
-        let Some((name, protocol)) = first_common(&wanted, &WEBSOCKET) else {
-            let text = none_in_common(&wanted, &WEBSOCKET);
+        let Some((name, protocol)) = first_common(&wanted, ours) else {
+            let text = none_in_common(&wanted, ours);
             return Err(Refusal { status: StatusCode::FORBIDDEN, text, headers: Vec::new() });
         };
         headers.insert(WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
@@ -174,11 +213,11 @@ fn bad_request(text: &str) -> Refusal {
     Refusal { status: StatusCode::BAD_REQUEST, text: text.to_owned(), headers: Vec::new() }
 }
 
-fn first_common(wanted: &[&str], ours: &[(&'static str, Protocol)]) -> Option<(&'static str, Protocol)> {
+fn first_common<P: Copy>(wanted: &[&str], ours: &[(&'static str, P)]) -> Option<(&'static str, P)> {
     wanted.iter().find_map(|wanted| ours.iter().find(|(name, _)| name == wanted)).copied()
 }
 
-fn none_in_common(wanted: &[&str], ours: &[(&str, Protocol)]) -> String {
+fn none_in_common<P>(wanted: &[&str], ours: &[(&str, P)]) -> String {
     let ours: Vec<&str> = ours.iter().map(|(name, _)| *name).collect();
     format!("unable to upgrade: the client speaks {}, this node {}", wanted.join(", "), ours.join(", "))
 }
@@ -238,6 +277,27 @@ mod tests {
         ];
         for (got, carrier, protocol) in cases {
             assert_eq!(got.unwrap(), (carrier, protocol));
+        }
+    }
+
+    #[test]
+    fn how_connections_are_forwarded() {
+        let spdy = |name| [&SPDY_UPGRADE[..], &[("x-stream-protocol-version", name)]].concat();
+        let websocket = |name| [&WS_UPGRADE[..], &[("sec-websocket-protocol", name)]].concat();
+        let cases = [
+            (spdy("portforward.k8s.io"), Some((Carrier::Spdy, Forwarding::Streams))),
+            (websocket("SPDY/3.1+portforward.k8s.io"), Some((Carrier::WebSocket, Forwarding::Tunnel))),
+            (
+                websocket("v4.base64.channel.k8s.io"),
+                Some((Carrier::WebSocket, Forwarding::Channels(Protocol::V4Base64))),
+            ),
+            (WS_UPGRADE.to_vec(), Some((Carrier::WebSocket, Forwarding::Channels(Protocol::V4)))),
+            (spdy("v4.channel.k8s.io"), None),
+            (websocket("v5.channel.k8s.io"), None),
+        ];
+        for (lines, expected) in cases {
+            let got = negotiate_forwarding(&request(&lines)).ok();
+            assert_eq!(got.map(|upgrade| (upgrade.carrier, upgrade.protocol)), expected, "{lines:?}");
         }
     }
 

@@ -54,6 +54,11 @@ pub(crate) fn denied(denied: Denied) -> Response<Body> {
     }
 }
 
+/// What the node's cloud cannot do, and what can be done in its place.
+pub(crate) fn not_offered(what: &str, instead: &str) -> Response<Body> {
+    text(StatusCode::NOT_IMPLEMENTED, format!("{what} is not offered by this virtual node; {instead}"))
+}
+
 /// An upgrade that is not granted.
 pub(crate) fn refused(refusal: Refusal) -> Response<Body> {
     let mut response = text(refusal.status, refusal.text);

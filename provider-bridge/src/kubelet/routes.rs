@@ -11,6 +11,15 @@ pub(crate) struct ContainerPath {
     pub(crate) container: String,
 }
 
+/// A pod, as paths name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PodPath {
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    /// Only some callers send it.
+    pub(crate) uid: Option<String>,
+}
+
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -34,13 +43,13 @@ pub(crate) enum Route {
     ContainerLogs(ContainerPath),
     /// `/exec/…`.
     Exec(ContainerPath),
-    /// `/attach/…`, whatever follows.
-    Attach,
+    /// `/attach/…`.
+    Attach(ContainerPath),
     /// `/run/…`.
     Run(ContainerPath),
-    /// `/portForward/…`, whatever follows.
-    PortForward,
-    /// `/exec` or `/run` with a rest that names no container.
+    /// `/portForward/{namespace}/{pod}[/{uid}]`.
+    PortForward(PodPath),
+    /// One of the four before with a rest that names nothing.
     MalformedCommand,
     /// Nothing that is known.
     Unknown,
@@ -63,8 +72,8 @@ impl Route {
             ("containerLogs", rest) => container(rest).map_or(Self::Unknown, Self::ContainerLogs),
             ("exec", rest) => container(rest).map_or(Self::MalformedCommand, Self::Exec),
             ("run", rest) => container(rest).map_or(Self::MalformedCommand, Self::Run),
-            ("attach", _) => Self::Attach,
-            ("portForward", _) => Self::PortForward,
+            ("attach", rest) => container(rest).map_or(Self::MalformedCommand, Self::Attach),
+            ("portForward", rest) => pod(rest).map_or(Self::MalformedCommand, Self::PortForward),
             _ => Self::Unknown,
         }
     }
@@ -88,6 +97,20 @@ fn container(rest: &str) -> Option<ContainerPath> {
     })
 }
 
+fn pod(rest: &str) -> Option<PodPath> {
+    let parts: Vec<&str> = rest.split('/').collect();
+    let (namespace, pod, uid) = match parts[..] {
+        [namespace, pod] => (namespace, pod, None),
+        [namespace, pod, uid] => (namespace, pod, Some(uid)),
+        _ => return None,
+    };
+    (!parts.contains(&"")).then(|| PodPath {
+        namespace: namespace.to_owned(),
+        pod: pod.to_owned(),
+        uid: uid.map(str::to_owned),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +122,11 @@ mod tests {
             pod: "web-7f".into(),
             uid: uid.map(Into::into),
             container: "app".into(),
+        };
+        let whole = |uid: Option<&str>| PodPath {
+            namespace: "shop".into(),
+            pod: "web-7f".into(),
+            uid: uid.map(Into::into),
         };
         let cases = [
             ("/healthz", Route::Healthz),
@@ -122,8 +150,12 @@ mod tests {
             ("/exec/shop/web-7f/u-1/app", Route::Exec(target(Some("u-1")))),
             ("/exec/shop/web-7f/u-1/app/more", Route::MalformedCommand),
             ("/run/shop/web-7f/app", Route::Run(target(None))),
-            ("/attach/shop/web-7f/app", Route::Attach),
-            ("/portForward/shop/web-7f", Route::PortForward),
+            ("/attach/shop/web-7f/app", Route::Attach(target(None))),
+            ("/attach/shop/web-7f", Route::MalformedCommand),
+            ("/portForward/shop/web-7f", Route::PortForward(whole(None))),
+            ("/portForward/shop/web-7f/u-1", Route::PortForward(whole(Some("u-1")))),
+            ("/portForward/shop", Route::MalformedCommand),
+            ("/portForward/shop/", Route::MalformedCommand),
             ("/", Route::Unknown),
             ("/execute/shop/web-7f/app", Route::Unknown),
         ];

@@ -3,4 +3,5 @@
 pub(crate) mod container_logs;
 pub(crate) mod exec;
 pub(crate) mod pods;
+pub(crate) mod port_forward;
 pub(crate) mod run;

@@ -13,7 +13,7 @@ use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
 use crate::node::{CloudHealth, Outage};
-use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
+use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 
 /// A provider that is measured.
 pub struct Measured {
@@ -145,5 +145,19 @@ impl Provider for Measured {
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError> {
         self.inner.exec(instance, container, request, streams).await
+    }
+
+    async fn attach(
+        &self,
+        instance: &Instance,
+        container: &str,
+        request: &ExecRequest,
+        streams: ExecProviderEnd,
+    ) -> Result<(), CloudError> {
+        self.inner.attach(instance, container, request, streams).await
+    }
+
+    async fn connect(&self, instance: &Instance, port: u16) -> Result<Box<dyn Connection>, CloudError> {
+        self.inner.connect(instance, port).await
     }
 }

@@ -20,7 +20,7 @@ impl Provider for Silent {
         "huawei"
     }
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: false, logs: false, exec: false }
+        Capabilities { watch: false, logs: false, exec: false, attach: false, port_forward: false }
     }
     async fn prepare(&self) -> Result<(), CloudError> {
         Ok(())

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::driver::Handle;
-use crate::cloud::{ByteStream, CloudError, Instance, PodIdentity, Provider};
+use crate::cloud::{ByteStream, Capabilities, CloudError, Instance, PodIdentity, Provider};
 use crate::kubelet::{Backend, NotFound, Target};
 use crate::metrics;
-use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
+use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 
 /// The pods of one virtual node, for its kubelet port.
 pub struct NodeBackend {
@@ -30,6 +30,26 @@ impl std::fmt::Debug for NodeBackend {
 impl NodeBackend {
     async fn objects(&self, running: bool) -> Vec<Arc<Value>> {
         self.pods.pods(running).await.unwrap_or_default().iter().map(cluster::BoundPod::object).collect()
+    }
+
+    /// The pod of that name and UID, and its object.
+    async fn named(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+    ) -> Result<(PodIdentity, Arc<Value>), NotFound> {
+        let (namespace_owned, pod_owned) = (namespace.to_owned(), pod.to_owned());
+        let found = self.pods.find(namespace, pod).await.ok().flatten();
+        let Some(found) = found else {
+            return Err(NotFound::Pod { namespace: namespace_owned, pod: pod_owned });
+        };
+        if let Some(uid) = uid.filter(|uid| *uid != found.uid) {
+            return Err(NotFound::Uid { namespace: namespace_owned, pod: pod_owned, uid: uid.to_owned() });
+        }
+        let identity =
+            PodIdentity { uid: found.uid.to_string(), namespace: namespace_owned, name: pod_owned };
+        Ok((identity, found.object()))
     }
 
     async fn instance(&self, pod: &PodIdentity) -> Result<Instance, CloudError> {
@@ -66,23 +86,20 @@ impl Backend for NodeBackend {
         uid: Option<&str>,
         container: &str,
     ) -> Result<Target, NotFound> {
-        let (namespace_owned, pod_owned) = (namespace.to_owned(), pod.to_owned());
-        let found = self.pods.find(namespace, pod).await.ok().flatten();
-        let Some(found) = found else {
-            return Err(NotFound::Pod { namespace: namespace_owned, pod: pod_owned });
-        };
-        if let Some(uid) = uid.filter(|uid| *uid != found.uid) {
-            return Err(NotFound::Uid { namespace: namespace_owned, pod: pod_owned, uid: uid.to_owned() });
+        let (pod, object) = self.named(namespace, pod, uid).await?;
+        if !has_container(&object, container) {
+            let PodIdentity { namespace, name, .. } = pod;
+            return Err(NotFound::Container { namespace, pod: name, container: container.to_owned() });
         }
-        if !has_container(&found.object(), container) {
-            return Err(NotFound::Container {
-                namespace: namespace_owned,
-                pod: pod_owned,
-                container: container.to_owned(),
-            });
-        }
-        let pod = PodIdentity { uid: found.uid.to_string(), namespace: namespace_owned, name: pod_owned };
         Ok(Target { pod, container: container.to_owned() })
+    }
+
+    async fn find_pod(&self, namespace: &str, pod: &str, uid: Option<&str>) -> Result<PodIdentity, NotFound> {
+        self.named(namespace, pod, uid).await.map(|(pod, _)| pod)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.provider.capabilities()
     }
 
     async fn logs(&self, target: &Target, options: &LogOptions) -> Result<ByteStream, CloudError> {
@@ -98,6 +115,26 @@ impl Backend for NodeBackend {
     ) -> Result<(), CloudError> {
         let instance = self.instance(&target.pod).await?;
         self.provider.exec(&instance, &target.container, request, streams).await
+    }
+
+    async fn attach(
+        &self,
+        target: &Target,
+        request: &ExecRequest,
+        streams: ExecProviderEnd,
+    ) -> Result<(), CloudError> {
+        let instance = self.instance(&target.pod).await?;
+        self.provider.attach(&instance, &target.container, request, streams).await
+    }
+
+    async fn connect(&self, pod: &PodIdentity, port: u16) -> Result<Box<dyn Connection>, CloudError> {
+        let PodIdentity { uid, namespace, name } = pod;
+        // Instances are remembered without their status; the pod's own says where it is.
+        let found = self.named(namespace, name, Some(uid)).await;
+        let (_, object) = found.map_err(|not_found| CloudError::Gone(not_found.to_string()))?;
+        let status = object.get("status").cloned().unwrap_or_default();
+        let instance = Instance { status: Arc::new(status), ..self.instance(pod).await? };
+        self.provider.connect(&instance, port).await
     }
 
     fn metrics(&self) -> Option<String> {

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
-use provider_bridge::cloud::{ByteStream, CloudError, PodIdentity};
+use provider_bridge::cloud::{ByteStream, Capabilities, CloudError, PodIdentity};
 use provider_bridge::kubelet::{Access, Backend, NotFound, ReviewError, Reviewer, Target, User};
-use provider_bridge::streams::{ExecOutcome, ExecProviderEnd, ExecRequest, LogOptions};
+use provider_bridge::streams::{Connection, ExecOutcome, ExecProviderEnd, ExecRequest, LogOptions};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
 /// Counts the sessions that nobody listens to any more.
@@ -70,17 +71,59 @@ impl Backend for Fake {
         uid: Option<&str>,
         container: &str,
     ) -> Result<Target, NotFound> {
-        let (namespace, pod, container) = (namespace.to_owned(), pod.to_owned(), container.to_owned());
+        let pod = self.find_pod(namespace, pod, uid).await?;
+        if container != "app" {
+            let PodIdentity { namespace, name, .. } = pod;
+            return Err(NotFound::Container { namespace, pod: name, container: container.to_owned() });
+        }
+        Ok(Target { pod, container: container.to_owned() })
+    }
+
+    async fn find_pod(&self, namespace: &str, pod: &str, uid: Option<&str>) -> Result<PodIdentity, NotFound> {
+        let (namespace, pod) = (namespace.to_owned(), pod.to_owned());
         if (namespace.as_str(), pod.as_str()) != ("shop", "web") {
             return Err(NotFound::Pod { namespace, pod });
         }
         if let Some(uid) = uid.filter(|uid| *uid != "u-1") {
             return Err(NotFound::Uid { namespace, pod, uid: uid.to_owned() });
         }
-        if container != "app" {
-            return Err(NotFound::Container { namespace, pod, container });
+        Ok(PodIdentity { uid: "u-1".into(), namespace, name: pod })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { watch: true, logs: true, exec: true, attach: true, port_forward: true }
+    }
+
+    /// The container repeats what is typed.
+    async fn attach(
+        &self,
+        _: &Target,
+        request: &ExecRequest,
+        streams: ExecProviderEnd,
+    ) -> Result<(), CloudError> {
+        // `None` means that the client left in the middle.
+        let _ = self.script(&["cat"], request, streams).await;
+        Ok(())
+    }
+
+    /// Port 80 repeats what it hears until it hears the end, 81 does not listen.
+    async fn connect(&self, _: &PodIdentity, port: u16) -> Result<Box<dyn Connection>, CloudError> {
+        if port != 80 {
+            return Err(CloudError::Retryable(format!("connection to port {port} refused")));
         }
-        Ok(Target { pod: PodIdentity { uid: "u-1".into(), namespace, name: pod }, container })
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            let (mut from, mut to) = tokio::io::split(theirs);
+            let mut piece = vec![0; 1 << 14];
+            while let Ok(read @ 1..) = from.read(&mut piece).await {
+                if to.write_all(&piece[..read]).await.is_err() {
+                    return;
+                }
+            }
+            // The client may be gone.
+            let _ = to.shutdown().await;
+        });
+        Ok(Box::new(ours))
     }
 
     async fn logs(&self, _: &Target, options: &LogOptions) -> Result<ByteStream, CloudError> {

@@ -27,7 +27,10 @@ fn to_kubelet(mut request: Request<Body>) -> Request<Body> {
     }
     let parts: Vec<&str> = uri.path().split('/').collect();
     let ["", "api", "v1", "namespaces", namespace, "pods", pod, verb] = parts[..] else { panic!("{uri}") };
-    let path = format!("/{verb}/{namespace}/{pod}/{container}?{}", query.finish());
+    let path = match verb {
+        "portforward" => format!("/portForward/{namespace}/{pod}?{}", query.finish()),
+        _ => format!("/{verb}/{namespace}/{pod}/{container}?{}", query.finish()),
+    };
     *request.uri_mut() = path.parse::<Uri>().unwrap();
     request
 }
@@ -38,11 +41,15 @@ async fn exec(
     command: &[&str],
     params: AttachParams,
 ) -> kube::Result<AttachedProcess> {
+    pods(port, token)?.exec("web", command.to_vec(), &params.container("app")).await
+}
+
+fn pods(port: &Port, token: &str) -> kube::Result<Api<Pod>> {
     let mut config = kube::Config::new(port.url("").parse().unwrap());
     config.root_cert = Some(vec![port.authority.der.to_vec()]);
     config.auth_info.token = Some(token.to_owned().into());
     let client = ClientBuilder::try_from(config)?.with_layer(&MapRequestLayer::new(to_kubelet)).build();
-    Api::<Pod>::namespaced(client, "shop").exec("web", command.to_vec(), &params.container("app")).await
+    Ok(Api::namespaced(client, "shop"))
 }
 
 async fn text(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
@@ -126,6 +133,36 @@ async fn leaving_stops_the_command() {
     process.abort();
     drop(process);
     port.cloud.abandoned().await;
+}
+
+#[tokio::test]
+async fn attached_to_the_container() {
+    let port = port().await;
+    let params = AttachParams::default().stdin(true).stderr(false).container("app");
+    let mut process = pods(&port, "admin").unwrap().attach("web", &params).await.unwrap();
+    let (mut stdin, stdout) = (process.stdin().unwrap(), process.stdout());
+    stdin.write_all(b"typed").await.unwrap();
+    stdin.shutdown().await.unwrap();
+    assert_eq!(text(stdout).await, "typed");
+}
+
+#[tokio::test]
+async fn ports_are_forwarded_and_one_that_fails_fails_alone() {
+    let port = port().await;
+    let mut forwarder = pods(&port, "admin").unwrap().portforward("web", &[80, 81]).await.unwrap();
+    let why = forwarder.take_error(81).unwrap();
+    let mut stream = forwarder.take_stream(80).unwrap();
+    for size in [5_usize, 100_000] {
+        let sent: Vec<u8> = (0..size).map(|i| u8::try_from(i * 7 % 251).unwrap()).collect();
+        let (mut from, mut to) = tokio::io::split(&mut stream);
+        let mut got = vec![0; size];
+        let (written, read) = tokio::join!(to.write_all(&sent), from.read_exact(&mut got));
+        written.unwrap();
+        read.unwrap();
+        assert!(got == sent, "{size} bytes came back changed");
+    }
+    let why = why.await.unwrap();
+    assert!(why.contains("error forwarding port 81 to pod shop/web") && why.contains("refused"), "{why}");
 }
 
 #[tokio::test]

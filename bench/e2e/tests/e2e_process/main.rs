@@ -6,6 +6,7 @@ use e2e::{Case, cases};
 use lab::CloudRuntime;
 
 mod containers;
+mod forwarding;
 mod streams;
 
 const CASES: &[(&str, Case)] = cases![
@@ -15,6 +16,8 @@ const CASES: &[(&str, Case)] = cases![
     streams::exec_passes_standard_input,
     streams::exec_over_spdy_and_websocket,
     streams::unknown_container_is_named,
+    forwarding::port_forward_over_spdy_and_websocket,
+    forwarding::attach_shows_output,
     streams::kubelet_port_is_closed_to_strangers,
     containers::environment_volumes_and_one_network,
     containers::job_succeeds_and_its_instance_is_released,

@@ -90,7 +90,7 @@ impl Provider for CciProvider {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: true, exec: true }
+        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: true }
     }
 
     async fn prepare(&self) -> Result<(), CloudError> {

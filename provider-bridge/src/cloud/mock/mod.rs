@@ -84,7 +84,7 @@ impl Provider for MockProvider {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: true, exec: true }
+        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: false }
     }
 
     async fn prepare(&self) -> Result<(), CloudError> {

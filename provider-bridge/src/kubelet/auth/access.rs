@@ -27,9 +27,11 @@ pub(crate) fn needed(route: &Route, method: &Method) -> Vec<Access> {
         Route::Metrics | Route::OtherMetrics => (by_method, &["metrics"]),
         Route::Stats => (by_method, &["stats"]),
         Route::NodeLogs => (by_method, &["log"]),
-        Route::Exec(_) | Route::Attach | Route::Run(_) | Route::PortForward | Route::MalformedCommand => {
-            ("create", &["proxy"])
-        }
+        Route::Exec(_)
+        | Route::Attach(_)
+        | Route::Run(_)
+        | Route::PortForward(_)
+        | Route::MalformedCommand => ("create", &["proxy"]),
         Route::ContainerLogs(_) | Route::Unknown => (by_method, &["proxy"]),
     };
     subresources.iter().map(|subresource| Access { verb, subresource }).collect()

@@ -1,11 +1,11 @@
-//! Running a command for a client, whatever carries the bytes: `over_spdy` and `over_websocket` make [`Channels`],
+//! Running a command for a client, or attaching it to a container's own process, whatever carries the bytes: `over_spdy` and `over_websocket` make [`Channels`],
 //! [`run`] connects them with the backend.
 //!
 //! Order at the end, as older clients need it: all output, then the status, then the channels close, then the
 //! connection. A client that goes away takes the command with it.
 
 mod over_spdy;
-mod over_websocket;
+pub(in crate::kubelet) mod over_websocket;
 mod resize;
 mod status;
 
@@ -32,6 +32,15 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Most output that [`capture`] keeps.
 const MAX_CAPTURE: usize = 1 << 20;
 
+/// Whose input and output a session has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Process {
+    /// A command that is started for it.
+    Command,
+    /// The container's own process.
+    Container,
+}
+
 /// What one session needs to know.
 pub(crate) struct Job<'a> {
     /// Where commands run.
@@ -40,6 +49,7 @@ pub(crate) struct Job<'a> {
     pub(crate) target: &'a Target,
     /// What.
     pub(crate) request: &'a ExecRequest,
+    pub(crate) process: Process,
     /// The port is closing.
     pub(crate) shutdown: &'a CancellationToken,
 }
@@ -99,7 +109,11 @@ async fn command(
     let (refused, refusal) = oneshot::channel();
     let ended = CancellationToken::new();
     let exec = async {
-        match job.backend.exec(job.target, job.request, theirs).await {
+        let session = match job.process {
+            Process::Command => job.backend.exec(job.target, job.request, theirs),
+            Process::Container => job.backend.attach(job.target, job.request, theirs),
+        };
+        match session.await {
             Ok(()) => drop(refused),
             // The receiver lives as long as this future.
             Err(error) => drop(refused.send(error.to_string())),

@@ -31,13 +31,13 @@ const RESIZE: u8 = 4;
 const CLOSE: u8 = 255;
 
 /// Longest message that is read; clients send tens of kilobytes.
-const MAX_MESSAGE: usize = 4 << 20;
+pub(in crate::kubelet) const MAX_MESSAGE: usize = 4 << 20;
 /// How long the peer gets to say goodbye.
 const LINGER: Duration = Duration::from_secs(5);
 /// Interval of our pings while the reader waits for a slow consumer.
 const PROBE: Duration = Duration::from_secs(10);
 
-type WsError = tokio_tungstenite::tungstenite::Error;
+pub(in crate::kubelet) type WsError = tokio_tungstenite::tungstenite::Error;
 
 /// Serves one upgraded connection until it ends.
 pub(crate) async fn serve<T>(io: T, job: &Job<'_>, protocol: Protocol, idle: Duration)
@@ -65,7 +65,7 @@ where
 }
 
 /// Polls both directions; when one has ended the other gets a moment to finish.
-async fn drive(
+pub(in crate::kubelet) async fn drive(
     reading: impl Future<Output = ()>,
     writing: impl Future<Output = ()>,
     idle: &Idle,
@@ -158,7 +158,7 @@ impl Reader {
     }
 }
 
-async fn write(
+pub(in crate::kubelet) async fn write(
     mut sink: impl Sink<Message, Error = WsError> + Unpin,
     mut outgoing: mpsc::Receiver<Outgoing>,
     protocol: Protocol,
@@ -184,17 +184,17 @@ async fn write(
 
 /// A message of the client.
 #[derive(Debug, PartialEq, Eq)]
-enum Incoming {
+pub(in crate::kubelet) enum Incoming {
     Data(u8, Bytes),
     Close(u8),
 }
 
 /// Not a message of the chosen protocol.
 #[derive(Debug, PartialEq, Eq)]
-struct Malformed;
+pub(in crate::kubelet) struct Malformed;
 
 /// Empty messages mean nothing; unknown channels are for the caller to ignore.
-fn decode(protocol: Protocol, message: &Bytes) -> Result<Option<Incoming>, Malformed> {
+pub(in crate::kubelet) fn decode(protocol: Protocol, message: &Bytes) -> Result<Option<Incoming>, Malformed> {
     let Some((&channel, rest)) = message.split_first() else { return Ok(None) };
     if protocol.closes_channels() && channel == CLOSE {
         return match rest {

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::*;
-use crate::cloud::{ByteStream, CloudError, PodIdentity};
+use crate::cloud::{ByteStream, Capabilities, CloudError, PodIdentity};
 use crate::kubelet::backend::NotFound;
-use crate::streams::{ExecProviderEnd, LogOptions};
+use crate::streams::{Connection, ExecProviderEnd, LogOptions};
 
 /// What the fake cloud does with a command.
 #[derive(Clone, Copy)]
@@ -46,6 +46,24 @@ impl Backend for Fake {
 
     async fn find(&self, _: &str, _: &str, _: Option<&str>, _: &str) -> Result<Target, NotFound> {
         Ok(target())
+    }
+
+    async fn find_pod(&self, _: &str, _: &str, _: Option<&str>) -> Result<PodIdentity, NotFound> {
+        Ok(target().pod)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { watch: false, logs: false, exec: true, attach: true, port_forward: false }
+    }
+
+    async fn attach(&self, _: &Target, _: &ExecRequest, streams: ExecProviderEnd) -> Result<(), CloudError> {
+        streams.stdout.send(Bytes::from_static(b"attached")).await.unwrap();
+        streams.outcome.send(ExecOutcome::Exited(0)).unwrap();
+        Ok(())
+    }
+
+    async fn connect(&self, _: &PodIdentity, _: u16) -> Result<Box<dyn Connection>, CloudError> {
+        Err(CloudError::Invalid("no ports here".into()))
     }
 
     async fn logs(&self, _: &Target, _: &LogOptions) -> Result<ByteStream, CloudError> {
@@ -144,12 +162,21 @@ async fn everything(mut heard: mpsc::Receiver<Outgoing>) -> Vec<String> {
     all
 }
 
+fn job<'a>(
+    backend: &'a Fake,
+    target: &'a Target,
+    request: &'a ExecRequest,
+    shutdown: &'a CancellationToken,
+) -> Job<'a> {
+    Job { backend, target, request, process: Process::Command, shutdown }
+}
+
 async fn session(script: Script, act: impl AsyncFnOnce(&mut Client)) -> Vec<String> {
     let fake = Fake { script, ended: Arc::default() };
     let request =
         ExecRequest { command: vec!["x".into()], stdin: true, stdout: true, stderr: true, tty: true };
     let (target, shutdown) = (target(), CancellationToken::new());
-    let job = Job { backend: &fake, target: &target, request: &request, shutdown: &shutdown };
+    let job = job(&fake, &target, &request, &shutdown);
     let (channels, mut client) = channels();
     let talk = async {
         act(&mut client).await;
@@ -169,6 +196,15 @@ async fn output_then_status_then_the_ends() {
         "{heard:?}"
     );
     assert_eq!(heard[3..], ["3:end", "1:end", "2:end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attached_to_the_containers_own_process() {
+    let fake = Fake { script: Script::Print, ended: Arc::default() };
+    let request = ExecRequest { command: Vec::new(), stdin: false, stdout: true, stderr: true, tty: false };
+    let (target, shutdown) = (target(), CancellationToken::new());
+    let job = Job { process: Process::Container, ..job(&fake, &target, &request, &shutdown) };
+    assert_eq!(capture(&job).await, (b"attached".to_vec(), ExecOutcome::Exited(0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +258,7 @@ async fn a_client_that_leaves_takes_the_command_with_it() {
     let request =
         ExecRequest { command: vec!["x".into()], stdin: true, stdout: true, stderr: true, tty: false };
     let (target, shutdown) = (target(), CancellationToken::new());
-    let job = Job { backend: &fake, target: &target, request: &request, shutdown: &shutdown };
+    let job = job(&fake, &target, &request, &shutdown);
     let (channels, client) = channels();
     let leave = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -245,7 +281,7 @@ async fn a_closing_port_says_so() {
     let request =
         ExecRequest { command: vec!["x".into()], stdin: true, stdout: true, stderr: true, tty: false };
     let (target, shutdown) = (target(), CancellationToken::new());
-    let job = Job { backend: &fake, target: &target, request: &request, shutdown: &shutdown };
+    let job = job(&fake, &target, &request, &shutdown);
     let (channels, client) = channels();
     shutdown.cancel();
     run(&job, channels).await;
@@ -258,6 +294,6 @@ async fn capture_keeps_what_was_printed() {
     let request =
         ExecRequest { command: vec!["x".into()], stdin: false, stdout: true, stderr: true, tty: false };
     let (target, shutdown) = (target(), CancellationToken::new());
-    let job = Job { backend: &fake, target: &target, request: &request, shutdown: &shutdown };
+    let job = job(&fake, &target, &request, &shutdown);
     assert_eq!(capture(&job).await, (b"outerr".to_vec(), ExecOutcome::Exited(7)));
 }

@@ -39,6 +39,8 @@ pub(crate) struct Limits {
 /// A stream that the client opened; it has been accepted already.
 #[derive(Debug)]
 pub(crate) struct Stream {
+    /// Its number on the connection.
+    pub(crate) id: u32,
     /// Its headers, names in lower case.
     pub(crate) headers: Headers,
     /// What the client sends; ends at half-close, reset or the end of the connection.
@@ -203,7 +205,7 @@ impl Reader {
         };
         // The reply is queued first, so it precedes whatever is written to the stream.
         self.command(Control::Accept(stream)).await;
-        let opened = Stream { headers, incoming, writer: ChannelWriter::new(stream, queue) };
+        let opened = Stream { id: stream, headers, incoming, writer: ChannelWriter::new(stream, queue) };
         if self.accepted.send(opened).await.is_err() {
             self.streams.forget(stream);
             self.command(Control::Reset(stream, ResetStatus::Cancel)).await;

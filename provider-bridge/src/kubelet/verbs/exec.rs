@@ -1,17 +1,17 @@
-//! `/exec`: everything that can be refused is refused as plain HTTP; then the connection is upgraded and the session runs
+//! `/exec` and `/attach`: everything that can be refused is refused as plain HTTP; then the connection is upgraded and the session runs
 //! as a supervised task of the port.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-use crate::kubelet::backend::Target;
 use crate::kubelet::negotiate::{Carrier, Protocol, negotiate};
 use crate::kubelet::query::Query;
-use crate::kubelet::remotecommand::{Job, serve_spdy, serve_websocket};
-use crate::kubelet::reply::{Body, empty, refused, text};
+use crate::kubelet::remotecommand::{Job, Process, serve_spdy, serve_websocket};
+use crate::kubelet::reply::{Body, empty, not_offered, refused, text};
 use crate::kubelet::routes::ContainerPath;
 use crate::kubelet::server::Context;
 use crate::streams::ExecRequest;
@@ -22,8 +22,9 @@ pub(crate) async fn serve(
     path: &ContainerPath,
     query: &Query,
     mut request: Request<Incoming>,
+    process: Process,
 ) -> Response<Body> {
-    let command = match exec_request(query) {
+    let command = match exec_request(query, process) {
         Ok(command) => command,
         Err(why) => return text(StatusCode::BAD_REQUEST, why),
     };
@@ -32,6 +33,14 @@ pub(crate) async fn serve(
         Ok(target) => target,
         Err(not_found) => return text(StatusCode::NOT_FOUND, not_found.to_string()),
     };
+    let offered = context.backend.capabilities();
+    match process {
+        Process::Command if !offered.exec => return not_offered("exec", "use kubectl logs instead"),
+        Process::Container if !(offered.attach || offered.logs) => {
+            return not_offered("attach", "use kubectl exec instead");
+        }
+        _ => {}
+    }
     let upgrade = match negotiate(request.headers()) {
         Ok(upgrade) => upgrade,
         Err(refusal) => return refused(refusal),
@@ -41,7 +50,14 @@ pub(crate) async fn serve(
     context.sessions.spawn(async move {
         match upgraded.await {
             Ok(io) => {
-                session(&context_of_session, &target, &command, TokioIo::new(io), carrier, protocol).await;
+                let job = Job {
+                    backend: context_of_session.backend.as_ref(),
+                    target: &target,
+                    request: &command,
+                    process,
+                    shutdown: &context_of_session.shutdown,
+                };
+                session(&job, TokioIo::new(io), carrier, protocol, context_of_session.idle).await;
             }
             Err(error) => tracing::debug!(%error, "the client left before its session began"),
         }
@@ -53,25 +69,23 @@ pub(crate) async fn serve(
 }
 
 async fn session(
-    context: &Context,
-    target: &Target,
-    request: &ExecRequest,
+    job: &Job<'_>,
     io: TokioIo<hyper::upgrade::Upgraded>,
     carrier: Carrier,
     protocol: Protocol,
+    idle: Duration,
 ) {
-    let job = Job { backend: context.backend.as_ref(), target, request, shutdown: &context.shutdown };
     match carrier {
-        Carrier::Spdy => serve_spdy(io, &job, protocol, context.idle).await,
-        Carrier::WebSocket => serve_websocket(io, &job, protocol, context.idle).await,
+        Carrier::Spdy => serve_spdy(io, job, protocol, idle).await,
+        Carrier::WebSocket => serve_websocket(io, job, protocol, idle).await,
     }
 }
 
 /// A terminal has one output: standard error is dropped, as the kubelet does.
-fn exec_request(query: &Query) -> Result<ExecRequest, &'static str> {
+fn exec_request(query: &Query, process: Process) -> Result<ExecRequest, &'static str> {
     let tty = query.is_one("tty");
     let request = ExecRequest {
-        command: query.all("command"),
+        command: if process == Process::Command { query.all("command") } else { Vec::new() },
         stdin: query.is_one("input"),
         stdout: query.is_one("output"),
         stderr: query.is_one("error") && !tty,
@@ -80,7 +94,7 @@ fn exec_request(query: &Query) -> Result<ExecRequest, &'static str> {
     if !(request.stdin || request.stdout || request.stderr) {
         return Err("you must specify at least 1 of stdin, stdout, stderr");
     }
-    if request.command.is_empty() {
+    if request.command.is_empty() && process == Process::Command {
         return Err("you must specify at least 1 command argument");
     }
     Ok(request)
@@ -111,7 +125,10 @@ mod tests {
             ("command=sh&error=1&tty=1", None),
         ];
         for (query, expected) in cases {
-            assert_eq!(exec_request(&Query::parse(Some(query))).ok(), expected, "{query}");
+            let got = exec_request(&Query::parse(Some(query)), Process::Command).ok();
+            assert_eq!(got, expected, "{query}");
         }
+        let attached = exec_request(&Query::parse(Some("command=sh&output=1")), Process::Container).unwrap();
+        assert_eq!((attached.command, attached.stdout), (Vec::new(), true));
     }
 }

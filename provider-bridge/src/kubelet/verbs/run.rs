@@ -4,7 +4,7 @@ use hyper::{Response, StatusCode};
 
 use crate::kubelet::backend::Target;
 use crate::kubelet::query::Query;
-use crate::kubelet::remotecommand::{Job, capture};
+use crate::kubelet::remotecommand::{Job, Process, capture};
 use crate::kubelet::reply::{Body, full, text, typed};
 use crate::kubelet::routes::ContainerPath;
 use crate::kubelet::server::Context;
@@ -25,8 +25,13 @@ pub(crate) async fn serve(context: &Context, path: &ContainerPath, query: &Query
 async fn run(context: &Context, target: &Target, cmd: &str) -> Response<Body> {
     let command = cmd.split(' ').map(str::to_owned).collect();
     let request = ExecRequest { command, stdin: false, stdout: true, stderr: true, tty: false };
-    let job =
-        Job { backend: context.backend.as_ref(), target, request: &request, shutdown: &context.shutdown };
+    let job = Job {
+        backend: context.backend.as_ref(),
+        target,
+        request: &request,
+        process: Process::Command,
+        shutdown: &context.shutdown,
+    };
     let (output, outcome) = capture(&job).await;
     let shown = String::from_utf8_lossy(&output);
     match outcome {

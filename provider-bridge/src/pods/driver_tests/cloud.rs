@@ -206,7 +206,7 @@ impl Provider for FakeCloud {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: false, exec: false }
+        Capabilities { watch: true, logs: false, exec: false, attach: false, port_forward: false }
     }
 
     async fn prepare(&self) -> Result<(), CloudError> {
