@@ -21,14 +21,14 @@ mod runtime;
 mod server;
 mod size;
 
-pub use options::{Options, RuntimeKind};
+pub use options::{Api, Options, RuntimeKind};
 pub use runtime::addresses::Subnet;
 pub use runtime::process::init::run as container;
 
-use crate::core::instances::{Cloud, Timing};
+use crate::core::instances::{Cloud, Habits, Timing};
 use crate::core::meter::Meter;
 use crate::core::store::Store;
-use crate::facade::{Front, Variants, millis};
+use crate::facade::{Face, Front, Variants, millis};
 use crate::runtime::{Runtime, addresses::Addresses, process, script};
 
 /// A running simulator.
@@ -51,13 +51,15 @@ impl Simulator {
         let meter = Meter::open_file(&path, jiff::Timestamp::now())
             .with_context(|| format!("--meter {}", path.display()))?;
         let runtime = runtime(&options).await?;
-        let cloud =
-            Cloud::new(Store::new(options.history), meter, runtime, timing(&options), options.region.clone());
+        let (habits, store) = (habits(options.api), Store::new(options.history));
+        let region = options.region.clone().unwrap_or_else(|| options.api.region().to_owned());
+        let cloud = Cloud::new(store, meter, runtime, timing(&options), habits, region);
         let listener = TcpListener::bind(options.listen)
             .await
             .with_context(|| format!("--listen {}", options.listen))?;
         let address = listener.local_addr()?;
-        let front = Front::new(cloud.clone(), account(&options), variants(&options));
+        let face = Face::new(&options, &cloud);
+        let front = Front::new(cloud.clone(), face, account(&options), variants(&options));
         cloud.tasks.spawn(server::accept(listener, tls, front));
         Ok(Self { address, cloud })
     }
@@ -114,6 +116,13 @@ fn timing(options: &Options) -> Timing {
         backoff: millis(options.restart_backoff_ms),
         namespace_hold: std::time::Duration::from_secs(options.namespace_hold_seconds),
         network: millis(options.network_ms),
+    }
+}
+
+fn habits(api: Api) -> Habits {
+    match api {
+        Api::Cci1 => Habits::CCI,
+        Api::Eci => Habits::PLAIN,
     }
 }
 

@@ -7,10 +7,13 @@ use clap::{Parser, ValueEnum};
 
 use crate::Subnet;
 
-/// A cloud that is not one: CCI 1.0's API over instances that are scripted or real processes.
+/// A cloud that is not one: the API of CCI 1.0 or ECI over instances that are scripted or real processes.
 #[derive(Clone, Parser)]
 #[command(name = "cloud-sim", version)]
 pub struct Options {
+    /// Whose API it speaks
+    #[arg(long, value_enum, default_value = "cci1")]
+    pub api: Api,
     /// Address to listen on
     #[arg(long)]
     pub listen: SocketAddr,
@@ -29,7 +32,7 @@ pub struct Options {
     /// Project of the account
     #[arg(long)]
     pub project_id: String,
-    /// A token accepted as X-Auth-Token; none if absent
+    /// A token accepted as X-Auth-Token (cci1) or as the security token of temporary keys (eci, cube); none if absent
     #[arg(long, env = "CLOUD_SIM_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// What instances are made of
@@ -53,9 +56,15 @@ pub struct Options {
     /// Folder of OCI image layouts, one folder per image, `/` and `:` in names as `_`
     #[arg(long)]
     pub images: Option<PathBuf>,
-    /// Region shown on instances
-    #[arg(long, default_value = "cn-north-4")]
-    pub region: String,
+    /// Region of the account; each cloud's first one if absent
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Zones of the region, in the cloud's own order; two of them if absent (eci, cube)
+    #[arg(long, value_delimiter = ',')]
+    pub zones: Vec<String>,
+    /// `ID=ZONE`: a switch (eci) or subnet (cube) and its zone; any id is in the first zone if none is named
+    #[arg(long = "subnet-zone", value_delimiter = ',')]
+    pub subnet_zones: Vec<String>,
     /// Milliseconds from accepted to placed
     #[arg(long, default_value_t = 20)]
     pub schedule_ms: u64,
@@ -80,9 +89,35 @@ pub struct Options {
     /// Seconds between watch bookmarks
     #[arg(long, default_value_t = 60)]
     pub bookmark_seconds: u64,
+    /// Milliseconds that an update in place takes (eci, cube)
+    #[arg(long, default_value_t = 50)]
+    pub update_ms: u64,
+    /// Answers beyond the published calls per minute, instead of refusing them (eci)
+    #[arg(long)]
+    pub unthrottled: bool,
     /// This program, started again inside containers; its own path if absent
     #[arg(long, hide = true)]
     pub init: Option<PathBuf>,
+}
+
+/// The clouds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Api {
+    /// Huawei CCI 1.0
+    Cci1,
+    /// Alibaba Cloud ECI
+    Eci,
+}
+
+impl Api {
+    /// The region that is played if none is named.
+    #[must_use]
+    pub fn region(self) -> &'static str {
+        match self {
+            Self::Cci1 => "cn-north-4",
+            Self::Eci => "cn-hangzhou",
+        }
+    }
 }
 
 /// The two runtimes.

@@ -1,5 +1,6 @@
-//! Independent clients against the simulator: Huawei's SDK core and the Kubernetes client for Python. Skipped, in words,
-//! where Python, `venv` or the packages cannot be had. `CLOUD_SIM_PYTHON` names an interpreter that has them.
+//! Independent clients against the simulator: Huawei's SDK core and the Kubernetes client for Python, Alibaba's current
+//! and legacy SDKs, UCloud's. Skipped, in words, where Python, `venv` or the packages cannot be had. `CLOUD_SIM_PYTHON`
+//! names an interpreter that has them all.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -15,17 +16,26 @@ use std::process::{Command, Stdio};
 
 use support::Cloud;
 
-const PACKAGES: [&str; 2] = ["huaweicloudsdkcore", "kubernetes"];
+/// Packages with what they are imported as.
+type Packages = &'static [(&'static str, &'static str)];
 
-/// An interpreter with the packages, made once per target folder.
-fn python() -> Option<PathBuf> {
+const HUAWEI: Packages = &[("huaweicloudsdkcore", "huaweicloudsdkcore"), ("kubernetes", "kubernetes")];
+const ALIBABA: Packages = &[
+    ("alibabacloud-eci20180808", "alibabacloud_eci20180808"),
+    ("aliyun-python-sdk-core", "aliyunsdkcore"),
+    ("aliyun-python-sdk-eci", "aliyunsdkeci"),
+];
+
+/// An interpreter with the packages, made once per target folder and cloud.
+fn python(cloud: &str, packages: Packages) -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("CLOUD_SIM_PYTHON") {
         return Some(given.into());
     }
-    let venv = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("checkers-venv");
+    let venv = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("checkers-{cloud}"));
     let python = venv.join("bin/python");
     let works = |program: &PathBuf| {
-        let imports = format!("import {}", PACKAGES.join(", "));
+        let modules: Vec<&str> = packages.iter().map(|(_, module)| *module).collect();
+        let imports = format!("import {}", modules.join(", "));
         let run = Command::new(program).args(["-c", &imports]).stderr(Stdio::null()).status();
         run.is_ok_and(|status| status.success())
     };
@@ -45,30 +55,56 @@ fn python() -> Option<PathBuf> {
         "20",
     ];
     made.is_ok_and(|status| status.success()).then_some(())?;
-    let _ = Command::new(&python).args(install).args(PACKAGES).stderr(Stdio::null()).status();
+    let names = packages.iter().map(|(name, _)| *name);
+    let _ = Command::new(&python).args(install).args(names).stderr(Stdio::null()).status();
     works(&python).then_some(python)
+}
+
+/// Runs a script with these arguments; its complaints are the failure.
+async fn run(python: PathBuf, script: &str, arguments: Vec<String>) {
+    let script = format!("{}/checkers/{script}", env!("CARGO_MANIFEST_DIR"));
+    let run = move || Command::new(python).arg(script).args(arguments).output();
+    let output = tokio::task::spawn_blocking(run).await.expect("joined").expect("python");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_vendors_sdk_and_the_kubernetes_client_agree() {
-    let Some(python) = python() else {
-        println!("SKIPPED: python3 with venv and the packages {PACKAGES:?} is not to be had");
+    let Some(python) = python("venv", HUAWEI) else {
+        println!("SKIPPED: python3 with venv and the packages {HUAWEI:?} is not to be had");
         return;
     };
     let cloud = Cloud::start(&[]).await;
     cloud.client.namespace("checker").await;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/checkers/check_cci1.py");
     let endpoint = format!("http://{}", cloud.client.address);
-    let run = move || {
-        Command::new(python)
-            .arg(script)
-            .arg(endpoint)
-            .args(["testAK", "testSK", "proj123", "MIItoken"])
-            .output()
-    };
-    let output = tokio::task::spawn_blocking(run).await.expect("joined").expect("python");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(python, "check_cci1.py", words(&[&endpoint, "testAK", "testSK", "proj123", "MIItoken"])).await;
     let meter = cloud.client.meter().await;
     assert_eq!((&meter["open"], &meter["closed"]), (&serde_json::json!(0), &serde_json::json!(2)));
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alibabas_current_and_legacy_sdks_agree() {
+    let Some(python) = python("eci", ALIBABA) else {
+        println!("SKIPPED: python3 with venv and the packages {ALIBABA:?} is not to be had");
+        return;
+    };
+    let cloud = Cloud::of("eci", &["--update-ms", "300", "--start-ms", "100"]).await;
+    cloud
+        .client
+        .post(
+            "/_sim/scripts",
+            serde_json::json!([
+                {"image": "busybox", "runMs": 0, "exitCode": 0}, {"log": ["first", "said"]},
+            ]),
+        )
+        .await;
+    run(python, "check_eci.py", words(&[&cloud.client.address.to_string(), "testAK", "testSK"])).await;
+    let meter = cloud.client.meter().await;
+    assert_eq!((&meter["open"], &meter["lostLines"]), (&serde_json::json!(0), &serde_json::json!(0)));
     cloud.stop().await;
 }

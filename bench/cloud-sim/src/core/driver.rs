@@ -58,6 +58,13 @@ pub(crate) async fn run(cloud: &Arc<Cloud>, instance: &Arc<Instance>) {
     if let Some(sandbox) = instance.sandbox.get() {
         sandbox.teardown().await;
     }
+    if cloud.start_successor(instance) {
+        return;
+    }
+    if !asked.borrow().is_some_and(|stop| stop.remove) {
+        cloud.settle(instance);
+        let _ = asked.wait_for(|stop| stop.is_some_and(|stop| stop.remove)).await;
+    }
     let extra = Duration::from_millis(instance.extra_delete_ms.load(Ordering::Relaxed));
     cloud.clock.sleep(cloud.timing.delete.saturating_add(extra)).await;
     cloud.finish(instance);
@@ -237,7 +244,7 @@ impl Life<'_> {
     /// A stop now, with the grace that the pod itself names.
     fn own_grace(&self) -> Stop {
         let grace = Duration::from_secs(self.instance.plan.grace_seconds().into());
-        Stop { deadline: self.cloud.clock.now().checked_add(grace).unwrap_or(Timestamp::MAX) }
+        Stop { deadline: self.cloud.clock.now().checked_add(grace).unwrap_or(Timestamp::MAX), remove: false }
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut PodState) -> T) -> T {

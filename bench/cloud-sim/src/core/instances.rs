@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -45,11 +45,29 @@ pub(crate) struct Timing {
     pub(crate) network: Duration,
 }
 
+/// In what clouds differ below their faces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// Billed from the order to the confirmed deletion; otherwise from being placed until it ended.
+    pub(crate) bills_whole_life: bool,
+    /// Writes the place into the labels and annotations of the object.
+    pub(crate) marks_objects: bool,
+}
+
+impl Habits {
+    /// CCI's.
+    pub(crate) const CCI: Self = Self { bills_whole_life: true, marks_objects: true };
+    /// ECI's and Cube's.
+    pub(crate) const PLAIN: Self = Self { bills_whole_life: false, marks_objects: false };
+}
+
 /// A request to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
     /// SIGKILL at this time.
     pub(crate) deadline: Timestamp,
+    /// The object goes too; otherwise it stays, ended, until it is deleted.
+    pub(crate) remove: bool,
 }
 
 /// No capacity for an instance.
@@ -70,8 +88,18 @@ pub(crate) struct Instance {
     /// Added to the deletion's duration by a fault.
     pub(crate) extra_delete_ms: AtomicU64,
     pub(crate) sandbox: OnceLock<Arc<Sandbox>>,
+    /// How often it was started anew in its place.
+    pub(crate) generation: u32,
+    /// What runs in its place after the stop that is under way.
+    successor: Mutex<Option<Arc<PodPlan>>>,
+    billing: AtomicU8,
     running: Mutex<BTreeMap<String, Incarnations>>,
 }
+
+/// States of `Instance::billing`.
+const UNBILLED: u8 = 0;
+const BILLED: u8 = 1;
+const SETTLED: u8 = 2;
 
 /// What is kept of a container: its process, its log and the log before.
 #[derive(Default)]
@@ -82,6 +110,26 @@ struct Incarnations {
 }
 
 impl Instance {
+    fn new(key: Key, plan: Arc<PodPlan>, size: Size, stock_out: Option<StockOut>) -> Self {
+        Self {
+            key,
+            plan,
+            size,
+            stock_out,
+            stop: watch::Sender::new(None),
+            extra_delete_ms: AtomicU64::new(0),
+            sandbox: OnceLock::new(),
+            generation: 0,
+            successor: Mutex::default(),
+            billing: AtomicU8::new(UNBILLED),
+            running: Mutex::default(),
+        }
+    }
+
+    fn succeed(&self, plan: Option<Arc<PodPlan>>) {
+        *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Incarnations>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,11 +161,12 @@ impl Instance {
 
 /// Everything.
 pub(crate) struct Cloud {
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) store: Store,
     pub(crate) meter: Meter,
     pub(crate) runtime: Runtime,
     pub(crate) timing: Timing,
+    pub(crate) habits: Habits,
     pub(crate) region: String,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
@@ -134,14 +183,16 @@ impl Cloud {
         meter: Meter,
         runtime: Runtime,
         timing: Timing,
+        habits: Habits,
         region: String,
     ) -> Arc<Self> {
         Arc::new(Self {
-            clock: Clock::default(),
+            clock: store.clock.clone(),
             store,
             meter,
             runtime,
             timing,
+            habits,
             region,
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
@@ -174,41 +225,91 @@ impl Cloud {
         size: Size,
         stock_out: Option<StockOut>,
     ) {
-        let instance = Arc::new(Instance {
-            key: stored.key.clone(),
-            plan,
-            size,
-            stock_out,
-            stop: watch::Sender::new(None),
-            extra_delete_ms: AtomicU64::new(0),
-            sandbox: OnceLock::new(),
-            running: Mutex::default(),
-        });
-        let name = format!("{}/{}", stored.key.namespace, stored.key.name);
-        self.meter.open(&stored.uid, &name, size, stored.created);
-        self.lock().insert(stored.uid.clone(), instance.clone());
+        let instance = Arc::new(Instance::new(stored.key.clone(), plan, size, stock_out));
+        if self.habits.bills_whole_life {
+            self.bill(&instance, stored.created);
+        }
+        self.start(&mut self.lock(), instance);
+    }
+
+    fn start(self: &Arc<Self>, all: &mut HashMap<String, Arc<Instance>>, instance: Arc<Instance>) {
+        all.insert(instance.plan.uid.clone(), instance.clone());
         let cloud = self.clone();
         self.spawn(async move { driver::run(&cloud, &instance).await });
     }
 
-    /// Asks an instance to stop; a later request may only shorten the grace.
+    /// Billing of an instance starts, if it has not.
+    pub(crate) fn bill(&self, instance: &Instance, from: Timestamp) {
+        let turn = instance.billing.compare_exchange(UNBILLED, BILLED, Ordering::Relaxed, Ordering::Relaxed);
+        if turn.is_ok() {
+            let name = format!("{}/{}", instance.key.namespace, instance.plan.name);
+            self.meter.open(&instance.plan.uid, &name, instance.size, from);
+        }
+    }
+
+    /// Billing of an instance ends, if it has not.
+    pub(crate) fn settle(&self, instance: &Instance) {
+        if instance.billing.swap(SETTLED, Ordering::Relaxed) == BILLED {
+            self.meter.close(&instance.plan.uid, self.clock.now());
+        }
+    }
+
+    /// Asks an instance to stop and go; a later request may only shorten the grace.
     pub(crate) fn stop(&self, uid: &str, grace: Duration, extra_delete: Duration) {
-        let Some(instance) = self.instance(uid) else { return };
-        let extra = u64::try_from(extra_delete.as_millis()).unwrap_or(u64::MAX);
-        instance.extra_delete_ms.fetch_max(extra, Ordering::Relaxed);
+        self.halt(uid, grace, |instance| {
+            let extra = u64::try_from(extra_delete.as_millis()).unwrap_or(u64::MAX);
+            instance.extra_delete_ms.fetch_max(extra, Ordering::Relaxed);
+            instance.succeed(None);
+            true
+        });
+    }
+
+    /// Ends an instance whose object stays until it is deleted.
+    pub(crate) fn expire(&self, uid: &str) {
+        self.halt(uid, Duration::ZERO, |instance| {
+            instance.succeed(None);
+            false
+        });
+    }
+
+    /// Stops what runs and starts this in its place: the same identity, address and bill.
+    pub(crate) fn replace(&self, uid: &str, plan: Arc<PodPlan>, grace: Duration) {
+        self.halt(uid, grace, |instance| {
+            instance.succeed(Some(plan));
+            false
+        });
+    }
+
+    /// Under the lock, so that no stop is lost between an instance and its successor.
+    fn halt(&self, uid: &str, grace: Duration, prepare: impl FnOnce(&Instance) -> bool) {
+        let all = self.lock();
+        let Some(instance) = all.get(uid) else { return };
+        let remove = prepare(instance);
         let deadline = self.clock.now().checked_add(grace).unwrap_or(Timestamp::MAX);
         instance.stop.send_if_modified(|stop| {
-            let sooner = stop.is_none_or(|old| deadline < old.deadline);
-            if sooner {
-                *stop = Some(Stop { deadline });
-            }
-            sooner
+            let before = *stop;
+            let sooner = before.map_or(deadline, |old| deadline.min(old.deadline));
+            let remove = remove || before.is_some_and(|old| old.remove);
+            *stop = Some(Stop { deadline: sooner, remove });
+            *stop != before
         });
+    }
+
+    /// Starts what was to run in the place of an instance that has stopped, if anything was.
+    pub(crate) fn start_successor(self: &Arc<Self>, old: &Instance) -> bool {
+        let mut all = self.lock();
+        let Some(plan) = old.successor.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return false;
+        };
+        let mut next = Instance::new(old.key.clone(), plan, old.size, None);
+        next.generation = old.generation + 1;
+        next.billing = AtomicU8::new(old.billing.load(Ordering::Relaxed));
+        self.start(&mut all, Arc::new(next));
+        true
     }
 
     /// Deletion is confirmed: the bill is closed and the object goes, unless another finalizer holds it.
     pub(crate) fn finish(&self, instance: &Instance) {
-        let now = self.clock.now();
         let uid = &instance.plan.uid;
         let done = self.store.update::<Infallible>(Kind::Pod, &instance.key, |pod, stored| {
             if stored.uid != *uid {
@@ -218,7 +319,7 @@ impl Cloud {
             Ok(if held { Verdict::Write } else { Verdict::Remove })
         });
         debug_assert!(done.is_ok());
-        self.meter.close(uid, now);
+        self.settle(instance);
         self.lock().remove(uid);
     }
 

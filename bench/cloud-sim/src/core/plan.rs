@@ -1,6 +1,7 @@
 //! The parts of a pod's spec that running it needs, read once at creation.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,6 +15,8 @@ pub(crate) struct PodPlan {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) spec: PodSpec,
+    /// The address that it asks for, if that is free.
+    pub(crate) address: Option<Ipv4Addr>,
 }
 
 /// `spec` of a Pod.
@@ -158,6 +161,18 @@ pub(crate) struct Volume {
     #[serde(rename = "downwardAPI")]
     pub(crate) downward_api: Option<FileSource>,
     pub(crate) projected: Option<Projected>,
+    /// Files that came with the request (clouds without ConfigMaps).
+    pub(crate) inline_files: Option<Vec<InlineFile>>,
+}
+
+/// A file written into the request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct InlineFile {
+    pub(crate) path: String,
+    /// Base64.
+    pub(crate) content: String,
+    pub(crate) mode: Option<u32>,
 }
 
 /// A ConfigMap, Secret or downward source of files.
@@ -313,6 +328,7 @@ impl PodPlan {
             labels: map("/metadata/labels"),
             annotations: map("/metadata/annotations"),
             spec,
+            address: None,
         })
     }
 

@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::kind::Kind;
-use super::plan::{Container, EnvSource, FileItem, FileSource, PodPlan, ResourceFieldRef, Volume};
+use super::plan::{
+    Container, EnvSource, FileItem, FileSource, InlineFile, PodPlan, ResourceFieldRef, Volume,
+};
 use super::store::{Key, Store};
 use crate::size::{cpu_milli, memory_bytes};
 
@@ -210,6 +212,10 @@ impl Resolver<'_> {
                     self.downward_files(source, mode, &mut files)?;
                 }
             }
+        } else if let Some(inline) = &volume.inline_files {
+            for file in inline {
+                files.push(inline_file(file)?);
+            }
         } else if volume.empty_dir.is_some() {
             return Ok(VolumeContent::Empty);
         } else {
@@ -272,6 +278,11 @@ impl Resolver<'_> {
             (None, None) => Err(format!("downwardAPI item {:?} names no field", item.path)),
         }
     }
+}
+
+fn inline_file(file: &InlineFile) -> Result<VolumeFile, String> {
+    let data = STANDARD.decode(&file.content).map_err(|_| format!("file {:?} is not base64", file.path))?;
+    Ok(VolumeFile { path: safe(&file.path)?, data, mode: file.mode.unwrap_or(0o644) })
 }
 
 /// `key="value"` lines, as the kubelet writes maps.

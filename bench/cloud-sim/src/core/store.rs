@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+use super::clock::Clock;
 use super::kind::Kind;
 use super::selector::Index;
 
@@ -38,6 +39,8 @@ pub(crate) struct Stored {
     pub(crate) version: u64,
     pub(crate) uid: String,
     pub(crate) created: Timestamp,
+    /// When this version was written.
+    pub(crate) modified: Timestamp,
     pub(crate) index: Index,
     body: Bytes,
 }
@@ -156,6 +159,7 @@ struct Inner {
 /// All objects of all kinds.
 #[derive(Debug)]
 pub(crate) struct Store {
+    pub(crate) clock: Arc<Clock>,
     version: AtomicU64,
     shelves: [Shelf; Kind::ALL.len()],
 }
@@ -176,7 +180,7 @@ impl Store {
             inner: Mutex::default(),
             latest: watch::Sender::new(1),
         });
-        Self { version: AtomicU64::new(1), shelves }
+        Self { clock: Arc::default(), version: AtomicU64::new(1), shelves }
     }
 
     #[allow(clippy::expect_used, reason = "ALL names every variant; a test walks it")]
@@ -282,7 +286,8 @@ impl Store {
         let uid = value.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
         let index = index_of(kind, key, &value);
         let body = Bytes::from(value.to_string());
-        Arc::new(Stored { key: key.clone(), version, uid, created, index, body })
+        let modified = self.clock.now();
+        Arc::new(Stored { key: key.clone(), version, uid, created, modified, index, body })
     }
 
     fn record(shelf: &Shelf, inner: &mut Inner, change: Change, object: Arc<Stored>, before: Option<Index>) {

@@ -1,20 +1,24 @@
 //! The control API under `/_sim/`: what tests and the lab ask of the simulator itself. Never signed, never counted.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::sales::{SoldOut, Standing};
 use super::{Body, Call, Front, faults, json as reply};
 use crate::core::kind::Kind;
 use crate::error::ApiError;
 use crate::runtime::{Runtime, script};
 
 /// Answers a control call.
-pub(crate) fn answer(front: &Front, call: &Call) -> Result<Response<Body>, ApiError> {
+pub(crate) fn answer(front: &Arc<Front>, call: &Call) -> Result<Response<Body>, ApiError> {
     let path = call.parts.uri.path();
+    if let Some(own) = front.face.control(front, call) {
+        return own.map(|value| reply(StatusCode::OK, value.to_string()));
+    }
     let value = match (&call.parts.method, path) {
         (&Method::GET, "/_sim/healthz") => json!({"ok": true, "runtime": front.cloud.runtime.name()}),
         (&Method::GET, "/_sim/instances") => instances(front),
@@ -32,6 +36,20 @@ pub(crate) fn answer(front: &Front, call: &Call) -> Result<Response<Body>, ApiEr
         (&Method::POST, "/_sim/faults") => {
             front.faults.set(read::<Vec<faults::Rule>>(call)?);
             front.faults.summary()
+        }
+        (&Method::GET, "/_sim/stock") => json!(front.sales.sold_out()),
+        (&Method::POST, "/_sim/stock") => {
+            front.sales.set_sold_out(read::<Vec<SoldOut>>(call)?, front.cloud.clock.now());
+            json!(front.sales.sold_out())
+        }
+        (&Method::GET, "/_sim/account") => json!(front.sales.standing()),
+        (&Method::POST, "/_sim/account") => {
+            front.sales.set_standing(read::<Standing>(call)?);
+            json!(front.sales.standing())
+        }
+        (&Method::POST, "/_sim/limits") => {
+            front.sales.set_limits(read(call)?);
+            json!(front.sales.limits())
         }
         (&Method::POST, "/_sim/clock") => advance(front, call)?,
         (&Method::GET, "/_sim/clock") => json!({"now": front.cloud.clock.now().to_string()}),
@@ -54,7 +72,7 @@ fn instances(front: &Front) -> Value {
         let pod = stored.map(|stored| stored.value()).unwrap_or_default();
         let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
         json!({
-            "namespace": instance.key.namespace, "name": instance.key.name, "uid": instance.plan.uid,
+            "namespace": instance.key.namespace, "name": instance.plan.name, "uid": instance.plan.uid,
             "phase": text("/status/phase"), "podIP": text("/status/podIP"),
             "created": text("/metadata/creationTimestamp"), "deleting": text("/metadata/deletionTimestamp").is_some(),
             "labels": pod.pointer("/metadata/labels"), "annotations": pod.pointer("/metadata/annotations"),
@@ -119,7 +137,7 @@ fn kill(front: &Front, call: &Call) -> Result<Value, ApiError> {
         .cloud
         .all()
         .into_iter()
-        .find(|i| i.key.namespace == asked.namespace && i.key.name == asked.name);
+        .find(|i| i.key.namespace == asked.namespace && i.plan.name == asked.name);
     let pid = found.and_then(|instance| instance.pids().get(&asked.container).copied());
     let pid = pid.ok_or_else(|| ApiError::not_found("containers", &asked.container))?;
     let signal = crate::runtime::process::signal_number(asked.signal.unwrap_or(9));

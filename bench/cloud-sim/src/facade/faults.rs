@@ -4,11 +4,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Body, error, full, millis};
+use super::millis;
 use crate::core::instances::StockOut;
 use crate::error::ApiError;
 
@@ -52,8 +52,15 @@ enum Action {
     Latency { milliseconds: u64 },
     /// Does the work, then cuts the connection.
     LostAnswer,
-    /// Answers with an error instead of doing the work.
-    Status { code: u16, retry_after_seconds: Option<u32>, message: Option<String> },
+    /// Answers with an error instead of doing the work: the cloud's usual one for the HTTP status, or `error` (ECI's
+    /// code, Cube's RetCode).
+    Status {
+        code: u16,
+        retry_after_seconds: Option<u32>,
+        message: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
     /// Answers 200 with something that is not JSON, instead of doing the work.
     Garbage,
     /// Answers 200 with nothing, instead of doing the work.
@@ -68,6 +75,10 @@ enum Action {
     WatchDrop { milliseconds: u64 },
     /// Objects younger than this are missing from the list.
     ListLag { milliseconds: u64 },
+    /// The work is done twice, as when the network delivers a call twice (eci, cube).
+    Duplicate,
+    /// Of a list, only every n-th object (from the second on) is missing; 0 leaves nothing (eci, cube).
+    PartialList { missing: usize },
 }
 
 /// Everything that happens to one call.
@@ -80,28 +91,31 @@ pub(crate) struct Injected {
     pub(crate) slow_delete: Duration,
     pub(crate) watch_drop: Option<Duration>,
     pub(crate) list_lag: Duration,
+    pub(crate) duplicate: bool,
+    pub(crate) partial_list: Option<usize>,
 }
 
 /// An answer that replaces the real one.
 #[derive(Clone, Debug)]
 pub(crate) enum Canned {
-    Error(Box<ApiError>),
+    Error(Box<InjectedError>),
     Garbage,
     Empty,
 }
 
-impl Canned {
-    /// The answer.
-    pub(crate) fn response(&self) -> Response<Body> {
-        let mut response = match self {
-            Self::Error(e) => return error(e),
-            Self::Garbage => Response::new(full("<html><body>upstream connect error\u{0}{{{</body></html>")),
-            Self::Empty => Response::new(full("")),
-        };
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
-    }
+/// An error that a rule asks for, before a cloud puts it into words.
+#[derive(Clone, Debug)]
+pub(crate) struct InjectedError {
+    pub(crate) status: u16,
+    /// Seconds.
+    pub(crate) retry_after: Option<u32>,
+    pub(crate) message: Option<String>,
+    /// The cloud's own code.
+    pub(crate) error: Option<String>,
 }
+
+/// CCI's word for a namespace without capacity.
+const NO_ALLOCATED_CLUSTER: &str = "NoAllocatedCluster";
 
 /// The rules in force.
 #[derive(Debug, Default)]
@@ -174,14 +188,22 @@ impl Action {
             Self::LostAnswer => injected.lost_answer = true,
             Self::Garbage => injected.answer = Some(Canned::Garbage),
             Self::Empty => injected.answer = Some(Canned::Empty),
-            Self::Status { code, retry_after_seconds, message } => {
-                let error = status_error(*code, *retry_after_seconds, message.as_deref());
+            Self::Status { code, retry_after_seconds, message, error } => {
+                let error = InjectedError {
+                    status: *code,
+                    retry_after: *retry_after_seconds,
+                    message: message.clone(),
+                    error: error.clone(),
+                };
                 injected.answer = Some(Canned::Error(Box::new(error)));
             }
             Self::NoAllocatedCluster => {
-                let message = "no cluster is allocated: the available zone has no capacity for the namespace";
-                let error = ApiError::new(StatusCode::BAD_REQUEST, "NoAllocatedCluster", message)
-                    .code("CCI.02.400116");
+                let error = InjectedError {
+                    status: 400,
+                    retry_after: None,
+                    message: None,
+                    error: Some(NO_ALLOCATED_CLUSTER.to_owned()),
+                };
                 injected.answer = Some(Canned::Error(Box::new(error)));
             }
             Self::StockOut { message, seconds } => {
@@ -192,7 +214,21 @@ impl Action {
             Self::SlowDelete { milliseconds } => injected.slow_delete = millis(*milliseconds),
             Self::WatchDrop { milliseconds } => injected.watch_drop = Some(millis(*milliseconds)),
             Self::ListLag { milliseconds } => injected.list_lag = millis(*milliseconds),
+            Self::Duplicate => injected.duplicate = true,
+            Self::PartialList { missing } => injected.partial_list = Some(*missing),
         }
+    }
+}
+
+impl InjectedError {
+    /// As CCI says it.
+    pub(crate) fn cci1(&self) -> ApiError {
+        if self.error.as_deref() == Some(NO_ALLOCATED_CLUSTER) {
+            let message = "no cluster is allocated: the available zone has no capacity for the namespace";
+            return ApiError::new(StatusCode::BAD_REQUEST, NO_ALLOCATED_CLUSTER, message)
+                .code("CCI.02.400116");
+        }
+        status_error(self.status, self.retry_after, self.message.as_deref())
     }
 }
 

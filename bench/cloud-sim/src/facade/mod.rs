@@ -1,6 +1,7 @@
 //! The simulated cloud's faces: HTTP in, answers out. Order for every request: control API, fault rules, signature,
 //! route. What a rule injects is known before the work starts, so that a lost answer can still do the work.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -13,12 +14,17 @@ use hyper::body::Incoming;
 
 use crate::auth::{self, Account};
 use crate::core::instances::Cloud;
+use crate::core::kind::Kind;
+use crate::core::store::Key;
 use crate::error::ApiError;
+use crate::options::{Api, Options};
 
 pub(crate) mod cci1;
 mod control;
+mod eci;
 mod faults;
 mod requests;
+mod sales;
 
 /// A response body; streams end in an error when a fault cuts them.
 pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -67,6 +73,27 @@ impl Call {
         text.parse().map(Some).map_err(|_| wrong())
     }
 
+    /// All parameters of an RPC call, from the query and from a form in the body, in this order.
+    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
+        let form = url::form_urlencoded::parse(&self.body).into_owned();
+        self.query.iter().cloned().chain(form.filter(|_| self.has_form())).collect()
+    }
+
+    fn has_form(&self) -> bool {
+        let content_type = self.parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        content_type.is_some_and(|text| text.starts_with("application/x-www-form-urlencoded"))
+    }
+
+    /// The parameters as `Name=value`, one per line, for people and rules.
+    fn parameters_text(&self) -> String {
+        self.parameters().iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+    }
+
+    /// A header's text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> Result<serde_json::Value, ApiError> {
         serde_json::from_slice(&self.body)
@@ -74,10 +101,63 @@ impl Call {
     }
 }
 
+/// Which cloud's API is spoken, with what that API remembers.
+pub(crate) enum Face {
+    Cci1,
+    Eci(Box<eci::Eci>),
+}
+
+impl Face {
+    /// The face that the command line asks for.
+    pub(crate) fn new(options: &Options, cloud: &Cloud) -> Self {
+        match options.api {
+            Api::Cci1 => Self::Cci1,
+            Api::Eci => {
+                always_connected(cloud);
+                Self::Eci(Box::new(eci::Eci::new(options, cloud)))
+            }
+        }
+    }
+
+    /// A control call that only this face has.
+    fn control(&self, front: &Arc<Front>, call: &Call) -> Option<Result<serde_json::Value, ApiError>> {
+        match self {
+            Self::Cci1 => None,
+            Self::Eci(eci) => eci::control(front, eci, call),
+        }
+    }
+
+    /// The name that a call has in fault rules and in the counts.
+    fn template(&self, call: &Call) -> String {
+        match self {
+            Self::Cci1 => cci1::route::Route::parse(call.parts.uri.path())
+                .as_ref()
+                .map_or_else(|| "unknown".to_owned(), cci1::route::Route::template),
+            Self::Eci(_) => eci::action(call).unwrap_or_else(|| "unknown".to_owned()),
+        }
+    }
+
+    /// What a rule's `bodyContains` is looked for in: with RPC the parameters, wherever they were sent.
+    fn searched<'a>(&self, call: &'a Call) -> Cow<'a, [u8]> {
+        match self {
+            Self::Cci1 => Cow::Borrowed(&call.body),
+            Self::Eci(_) => Cow::Owned(call.parameters_text().into_bytes()),
+        }
+    }
+}
+
+/// Clouds without networks of their own in the API: every instance has one.
+fn always_connected(cloud: &Cloud) {
+    let network = serde_json::json!({"metadata": {}, "status": {"state": "Active"}});
+    cloud.store.create(Kind::Network, &Key::new(&cloud.region, "default"), network, cloud.clock.now());
+}
+
 /// The server behind the listener.
 pub(crate) struct Front {
     pub(crate) cloud: Arc<Cloud>,
+    face: Face,
     account: Account,
+    sales: sales::Sales,
     faults: faults::Faults,
     requests: requests::Requests,
     variants: RwLock<Variants>,
@@ -85,9 +165,10 @@ pub(crate) struct Front {
 
 impl Front {
     /// A server of one account.
-    pub(crate) fn new(cloud: Arc<Cloud>, account: Account, variants: Variants) -> Arc<Self> {
+    pub(crate) fn new(cloud: Arc<Cloud>, face: Face, account: Account, variants: Variants) -> Arc<Self> {
         let (faults, requests) = (faults::Faults::default(), requests::Requests::default());
-        Arc::new(Self { cloud, account, faults, requests, variants: RwLock::new(variants) })
+        let sales = sales::Sales::new(account.token.clone());
+        Arc::new(Self { cloud, face, account, sales, faults, requests, variants: RwLock::new(variants) })
     }
 
     /// The variants in force.
@@ -118,19 +199,22 @@ impl Front {
 
     async fn cloud_call(self: Arc<Self>, call: Call) -> Result<Response<Body>, Lost> {
         let method = call.parts.method.clone();
-        let route = cci1::route::Route::parse(call.parts.uri.path());
-        let template = route.as_ref().map_or_else(|| "unknown".to_owned(), cci1::route::Route::template);
+        let template = self.face.template(&call);
         let watch = call.flag("watch");
-        let injected = self.faults.decide(&method, &template, watch, &call.body);
+        let injected = self.faults.decide(&method, &template, watch, &self.face.searched(&call));
         if let Some(latency) = injected.latency {
             self.cloud.clock.sleep(latency).await;
         }
         let counted = |status: u16| self.requests.count(&method, &template, watch, status);
         let lost = injected.lost_answer;
-        let answer = match &injected.answer {
-            Some(canned) => canned.response(),
-            None => self.checked(call, route, injected.clone()).await.unwrap_or_else(|e| error(&e)),
+        let date = self.cloud.clock.now();
+        let mut answer = match &injected.answer {
+            Some(canned) => self.canned(canned),
+            None => self.work(call, injected.clone()).await,
         };
+        if let Ok(date) = header::HeaderValue::from_str(&http_date(date)) {
+            answer.headers_mut().insert(header::DATE, date);
+        }
         if lost {
             counted(0);
             return Err(Lost);
@@ -139,12 +223,32 @@ impl Front {
         Ok(answer)
     }
 
+    /// An answer that a rule put in place of the real one, in the words of the cloud.
+    fn canned(&self, canned: &faults::Canned) -> Response<Body> {
+        match (&self.face, canned) {
+            (_, faults::Canned::Garbage) => {
+                json(StatusCode::OK, "<html><body>upstream connect error\u{0}{{{</body></html>")
+            }
+            (_, faults::Canned::Empty) => json(StatusCode::OK, ""),
+            (Face::Cci1, faults::Canned::Error(injected)) => error(&injected.cci1()),
+            (Face::Eci(_), faults::Canned::Error(injected)) => eci::injected(injected),
+        }
+    }
+
+    /// The work itself; a duplicated call is done twice, as when the network delivered it twice.
+    async fn work(self: &Arc<Self>, call: Call, injected: faults::Injected) -> Response<Body> {
+        match &self.face {
+            Face::Cci1 => self.checked(call, injected).await.unwrap_or_else(|e| error(&e)),
+            Face::Eci(eci) => eci::answer(self, eci, call, &injected).await,
+        }
+    }
+
     async fn checked(
         self: &Arc<Self>,
         call: Call,
-        route: Option<cci1::route::Route>,
         injected: faults::Injected,
     ) -> Result<Response<Body>, ApiError> {
+        let route = cci1::route::Route::parse(call.parts.uri.path());
         let signed = auth::Request {
             method: &call.parts.method,
             path: call.parts.uri.path(),
@@ -156,6 +260,11 @@ impl Front {
         let route = route.ok_or_else(ApiError::no_route)?;
         cci1::answer(self, call, &route, &injected).await
     }
+}
+
+/// The form of the `Date` header.
+fn http_date(at: jiff::Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn too_large() -> ApiError {

@@ -71,6 +71,18 @@ impl Addresses {
         Some(Ipv4Addr::from(self.subnet.base + 2 + free))
     }
 
+    /// This address, or any other if it is taken or none of these.
+    pub(crate) fn take_or_any(&self, wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+        let number = wanted.map(|address| u32::from(address).wrapping_sub(self.subnet.base + 2));
+        if let Some(number) = number.filter(|number| *number < self.subnet.size()) {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner.taken.insert(number) {
+                return wanted;
+            }
+        }
+        self.take()
+    }
+
     /// Frees an address.
     pub(crate) fn give_back(&self, address: Ipv4Addr) {
         let number = u32::from(address).wrapping_sub(self.subnet.base + 2);

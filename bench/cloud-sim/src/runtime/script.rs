@@ -92,7 +92,7 @@ impl Script {
             reason: "ContainerCreating",
             message: "the subnet has no free address".to_owned(),
         };
-        let ip = self.addresses.take().ok_or_else(exhausted)?;
+        let ip = self.addresses.take_or_any(plan.address).ok_or_else(exhausted)?;
         let (addresses, plan, rules) = (self.addresses.clone(), plan.clone(), self.rules.clone());
         Ok(ScriptSandbox { ip, addresses, plan, start: self.start, rules })
     }

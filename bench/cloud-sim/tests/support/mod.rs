@@ -43,6 +43,17 @@ impl Cloud {
         Self { client, dir, simulator: Some(simulator) }
     }
 
+    /// The same with the API of another cloud, whose keys are lasting.
+    pub async fn of(api: &str, more: &[&str]) -> Self {
+        let mut all = vec!["--api", api];
+        all.extend(more);
+        let dir = tempfile::tempdir().expect("a folder");
+        let simulator = Simulator::start(Options { token: None, ..options(dir.path(), &all) }).await;
+        let simulator = simulator.expect("a simulator");
+        let client = Client { address: simulator.address(), secret_key: "testSK".to_owned() };
+        Self { client, dir, simulator: Some(simulator) }
+    }
+
     /// The same, with a namespace whose Network is Active.
     pub async fn with_namespace(more: &[&str]) -> Self {
         let cloud = Self::start(more).await;
@@ -67,7 +78,11 @@ pub fn options(dir: &Path, more: &[&str]) -> Options {
     let mut all =
         vec!["cloud-sim", "--listen", "127.0.0.1:0", "--access-key", "testAK", "--secret-key", "testSK"];
     all.extend(["--project-id", "proj123", "--token", "MIItoken", "--state-dir", state]);
-    all.extend(["--schedule-ms", "0", "--start-ms", "0", "--delete-ms", "0", "--network-ms", "0"]);
+    for latency in ["--schedule-ms", "--start-ms", "--delete-ms", "--network-ms"] {
+        if !more.contains(&latency) {
+            all.extend([latency, "0"]);
+        }
+    }
     all.extend(more);
     Options::parse_from(all)
 }

@@ -183,7 +183,7 @@ impl Life<'_> {
     /// Resolves at the deadline of the stop, even when a later request shortens it.
     async fn grace_over(&self, halt: &mut Halt) {
         loop {
-            let Some(Stop { deadline }) = *halt.borrow_and_update() else { return };
+            let Some(Stop { deadline, .. }) = *halt.borrow_and_update() else { return };
             tokio::select! {
                 () = self.cloud.clock.sleep_until(deadline) => return,
                 changed = halt.changed() => if changed.is_err() { return },

@@ -68,12 +68,13 @@ impl Life<'_> {
         let (status, scheduled, ip) = self.with(|state| {
             (state.render(now, &HOST_IP.to_string()), state.scheduled.is_some(), state.pod_ip.clone())
         });
+        self.bill(scheduled, &status);
         let uid = &self.instance.plan.uid;
         let done = self.cloud.store.update::<Infallible>(Kind::Pod, &self.instance.key, |pod, stored| {
             if stored.uid != *uid || pod.get("status") == Some(&status) {
                 return Ok(Verdict::Keep);
             }
-            if scheduled {
+            if scheduled && self.cloud.habits.marks_objects {
                 self.mark_placed(pod, ip.as_deref());
             }
             if let Some(pod) = pod.as_object_mut() {
@@ -82,6 +83,19 @@ impl Life<'_> {
             Ok(Verdict::Write)
         });
         debug_assert!(done.is_ok());
+    }
+
+    /// Where not the whole life is billed: from being placed until all of it ended by itself.
+    fn bill(&self, scheduled: bool, status: &Value) {
+        if self.cloud.habits.bills_whole_life || !scheduled {
+            return;
+        }
+        let ended = matches!(status.get("phase").and_then(Value::as_str), Some("Succeeded" | "Failed"));
+        if !ended {
+            self.cloud.bill(self.instance, self.cloud.clock.now());
+        } else if self.instance.stop.borrow().is_none() {
+            self.cloud.settle(self.instance);
+        }
     }
 
     /// What the cloud adds to a pod once it has a place.

@@ -65,7 +65,7 @@ impl ProcessSandbox {
         let pause = pause()?;
         let pause_pid = pause.id().ok_or_else(|| io::Error::other("the pause process ended at once"))?;
         let exhausted = || io::Error::other("the subnet has no free address");
-        let address = runtime.addresses.take().ok_or_else(exhausted)?;
+        let address = runtime.addresses.take_or_any(plan.address).ok_or_else(exhausted)?;
         let sandbox = Self {
             plan,
             settings: runtime.settings.clone(),
