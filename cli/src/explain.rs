@@ -27,7 +27,6 @@ use policies::reasons::Reason;
 use policies::resolve::Owner;
 use policies::resources::Resources;
 use policies::stock;
-use policies::support::HUAWEI;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -308,8 +307,8 @@ impl Engine<'_> {
             })
             .collect();
         let currency = object.and_then(|o| o.spec.budget.as_ref()).map(|b| b.currency.clone());
-        let billed = serde_json::from_value::<GovernedPod>(pod.clone()).ok().and_then(|pod| pod.billed);
-        let cost = self.cost((&facts, billed), placed, &explained.permission, currency);
+        let billed = serde_json::from_value::<GovernedPod>(pod.clone()).ok().map(|pod| pod.billed);
+        let cost = self.cost((&facts, &billed.unwrap_or_default()), placed, &explained.permission, currency);
         Ok(Report {
             namespace: facts.namespace.clone(),
             name: facts.name.clone(),
@@ -394,7 +393,7 @@ impl Engine<'_> {
     /// What the pod costs per hour: by its grant, else by the price book in the currency of its policy, else in any.
     fn cost(
         &self,
-        (facts, billed): (&PodFacts, Option<Resources>),
+        (facts, billed): (&PodFacts, &BTreeMap<String, Resources>),
         placed: Option<&NodeRow>,
         permission: &Permission,
         currency: Option<String>,
@@ -415,12 +414,8 @@ impl Engine<'_> {
         let priced = self.prices.prices.iter().find(|p| p.provider == provider).map(|p| p.currency.clone());
         let currency = currency.or(priced)?;
         let place = Place { provider, zone: "", billing: Billing::OnDemand };
-        let quote = self.prices.quote(
-            &currency,
-            place,
-            facts.cloud_requests(),
-            billed.filter(|_| provider == HUAWEI),
-        )?;
+        let quote =
+            self.prices.quote(&currency, place, facts.cloud_requests(), billed.get(provider).copied())?;
         Some(per_hour(quote.rate, currency))
     }
 }

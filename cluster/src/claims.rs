@@ -28,7 +28,7 @@ pub fn claim(pod: &GovernedPod, spec: &BurstPolicySpec, snapshot: &Snapshot, pre
         policy: pod.policy().or(spec.policy).unwrap_or_default(),
         requests: if pod.undecodable { unknown() } else { pod.requests },
         beside: pod.beside().unwrap_or(Resources { pods: 0, ..unknown() }),
-        billed: pod.billed,
+        billed: pod.billed.clone(),
         created: pod.created.map_or(0, jiff::Timestamp::as_second),
         unschedulable_since: pod.unschedulable_since.map(jiff::Timestamp::as_second),
         preemption_tried: preempted || pod.preemption_told || pod.nominated_node.is_some(),
@@ -178,7 +178,8 @@ mod tests {
         let billed = |containers: &Value, annotations: &Value| {
             let claim =
                 of(&json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}}));
-            claim.billed.map(|size| (size.cpu_milli, size.memory_bytes >> 30, size.pods))
+            let size = claim.billed.get("huawei");
+            size.map(|size| (size.cpu_milli, size.memory_bytes >> 30, size.pods))
         };
         let small = json!({"resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}});
         let none = json!({});

@@ -12,10 +12,10 @@ use kube::{Api, Client};
 use policies::daemons::record;
 use policies::keys;
 use policies::pod::effective_requests;
-use policies::pod::view::{PodView, Spec};
+use policies::pod::view::{PodView, Spec, Text};
 use policies::policy::Policy;
 use policies::resources::Resources;
-use policies::shape::cci;
+use policies::shape;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -60,8 +60,8 @@ pub struct GovernedPod {
     pub deleting: bool,
     /// Effective requests; `pods` is 1.
     pub requests: Resources,
-    /// The size that CCI bills, where several containers make it another than that of their sum.
-    pub billed: Option<Resources>,
+    /// What a provider counts of it, where that makes another bill than the sum of the requests.
+    pub billed: BTreeMap<String, Resources>,
     /// `spec.priority`.
     pub priority: i32,
     /// `metadata.creationTimestamp`.
@@ -169,15 +169,14 @@ impl<'de> Deserialize<'de> for GovernedPod {
 
 fn from_text(text: &str) -> Result<GovernedPod, serde_json::Error> {
     let wire: PodWire<'_> = serde_json::from_str(text)?;
-    let view = PodView { spec: wire.spec, ..PodView::default() };
+    let mut view = PodView { spec: wire.spec, ..PodView::default() };
+    if let Some(specs) = wire.metadata.annotations.get(keys::ECI_USE_SPECS) {
+        let entry = (Text(keys::ECI_USE_SPECS.into()), Text(specs.as_str().to_owned().into()));
+        view.metadata.annotations.extend([entry]);
+    }
     let requests = effective_requests(&view).map_err(serde_json::Error::custom)?;
     let beside = record::sizes(&wire.metadata.annotations).unwrap_or_default();
-    let billed = cci::billed(&view, &beside);
-    let billed = billed.map(|size| Resources {
-        cpu_milli: size.cpu_milli,
-        memory_bytes: size.memory_bytes,
-        ..requests
-    });
+    let billed = shape::counted(&view, &beside, requests);
     let (spec, meta, status) = (view.spec, wire.metadata, wire.status);
     let node = spec.node_name.as_ref().map(|node| node.as_str()).filter(|node| !node.is_empty());
     Ok(GovernedPod {

@@ -9,6 +9,9 @@ pub const POLICY: [&str; 4] =
 /// Pod labels of the ECI family: the value `true` means enforce on ECI virtual nodes.
 pub const ECI_POD: [&str; 2] = ["eci", "alibabacloud.com/eci"];
 
+/// Pod annotation of the ECI family: the sizes to buy, in order, `2-4Gi,ecs.c6.xlarge`. It wins over the containers.
+pub const ECI_USE_SPECS: &str = "k8s.aliyun.com/eci-use-specs";
+
 /// Namespace label of the ECI family: the value [`ECI_NAMESPACE_ENABLED`] means enforce on ECI virtual nodes.
 pub const ECI_NAMESPACE: &str = "virtual-node-affinity-injection";
 

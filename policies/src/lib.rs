@@ -17,6 +17,7 @@ pub mod pod;
 pub mod policy;
 pub mod price;
 pub mod proof;
+pub mod providers;
 pub mod quantity;
 pub mod reasons;
 pub mod resolve;

@@ -3,8 +3,11 @@
 //! A field that a provider cannot honour is refused with a sentence for the user, before binding, and never dropped
 //! in silence; so is a pod field that the table does not know, and a size that the provider does not sell.
 
+pub mod annotations;
 pub mod cci;
+pub mod eci;
 pub mod mock;
+pub mod page;
 mod rules;
 mod size;
 mod walk;
@@ -12,7 +15,7 @@ mod walk;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::pod::view::PodView;
+use crate::{pod::view::PodView, providers};
 use walk::{Path, Walk};
 
 /// What happens to a pod field on its way to the provider.
@@ -75,23 +78,21 @@ pub const MOCK: &str = "mock";
 /// The table of a provider, named by the value of its taint; none where nothing is known of it.
 #[must_use]
 pub fn table(provider: &str) -> Option<&'static [Row]> {
-    match provider {
-        HUAWEI => Some(cci::TABLE),
-        MOCK => Some(mock::TABLE),
-        _ => None,
-    }
+    providers::of(provider).map(|known| known.table)
 }
 
-/// What of this pod the provider cannot run, in the table's order, then what is too large; empty when it can run all of
-/// it, or nothing is known of the provider. `pod` is a Pod as JSON; a pod template works as well, because only `spec` is
-/// looked at.
+/// What of this pod the provider cannot run, in the table's order, then annotations with values that it does not know,
+/// then what is too large; empty when it can run all of it, or nothing is known of the provider. `pod` is a Pod as JSON; a
+/// pod template works as well, because only `spec` and annotations are looked at.
 #[must_use]
 pub fn check(provider: &str, pod: &Value) -> Vec<Unsupported> {
-    let mut all = found(pod, table(provider).unwrap_or_default(), Treatment::Refused);
-    if provider == HUAWEI
+    let Some(known) = providers::of(provider) else { return Vec::new() };
+    let mut all = found(pod, known.table, Treatment::Refused);
+    all.extend(annotations::check(known.annotations, pod));
+    if let Some(rules) = known.shape
         && let Ok(view) = PodView::deserialize(pod)
     {
-        all.extend(size::too_large(&view));
+        all.extend(size::too_large(&rules, &view));
     }
     all
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use policies::burst_policy::{BurstPolicySpec, PolicyObject, Surroundings, check_object};
+use policies::providers;
+use policies::support::page::{MARK, page};
 use serde_json::Value;
 
 /// The YAML blocks of a page of `docs/`, read.
@@ -40,6 +42,22 @@ fn every_field_of_a_policy_has_an_example() {
         known_fields("spec", schema, &mut fields);
         let missing: Vec<_> = fields.difference(&shown).collect();
         assert!(missing.is_empty(), "docs/policies.md has no example of {missing:?}");
+    }
+}
+
+/// Refresh with `BURST_REFRESH_GOLDEN=1 cargo test --workspace provider_pages` and read the diff before committing it.
+#[test]
+fn provider_pages_are_those_of_the_tables() {
+    for known in &providers::ALL {
+        let path = crate::root().join(format!("docs/providers/{}.md", known.name));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let (head, tables) =
+            text.split_at(text.find(MARK).unwrap_or_else(|| panic!("{} has no tables", known.name)));
+        if std::env::var_os("BURST_REFRESH_GOLDEN").is_some() {
+            std::fs::write(&path, format!("{head}{}", page(known))).unwrap();
+        } else {
+            assert!(tables == page(known), "{} is not what the tables say", path.display());
+        }
     }
 }
 

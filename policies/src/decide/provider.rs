@@ -4,69 +4,64 @@
 //! it, and explain why.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     daemons::record,
     pod::{PodFacts, view::PodView},
+    providers,
     reasons::Reason,
-    shape::cci::{POD_DISK_MAX, Refusal, asks_with, disk, round},
-    support::{self, HUAWEI},
+    shape::{Rules, disk},
+    support,
 };
 
 /// Why a provider cannot run the pod with this text; none if it can, or if there is no table for the provider.
 pub fn objection(provider: Option<&str>, text: &str, facts: &PodFacts) -> Option<Reason> {
-    match provider {
-        Some(HUAWEI) => cci(text, facts),
-        Some(other) => fields(other, text),
-        None => None,
-    }
-}
-
-fn fields(provider: &str, text: &str) -> Option<Reason> {
-    support::table(provider)?;
-    unsupported(provider, &Specified::read(text)?)
-}
-
-fn cci(text: &str, facts: &PodFacts) -> Option<Reason> {
-    if !facts.asks_cpu {
+    let provider = provider?;
+    let rules = providers::of(provider)?.shape;
+    if rules.is_some_and(|rules| rules.needs_cpu) && !facts.asks_cpu {
         return Some(Reason::NoCpuRequest);
     }
     let pod = Specified::read(text)?;
-    let view = PodView::deserialize(&pod).ok()?;
+    let size = rules.and_then(|rules| misfit(&rules, &pod, facts));
+    size.or_else(|| (!support::check(provider, &pod).is_empty()).then_some(Reason::UnsupportedField))
+}
+
+/// Judged together with what runs beside the pod.
+fn misfit(rules: &Rules, pod: &Value, facts: &PodFacts) -> Option<Reason> {
+    let view = PodView::deserialize(pod).ok()?;
     let beside = record::sizes(&facts.annotations).unwrap_or_default();
-    match round(&asks_with(&view, &beside)) {
-        Err(Refusal::NoCpu) => return Some(Reason::NoCpuRequest),
-        Err(Refusal::TooLarge(_)) => return Some(Reason::ShapeTooLarge),
-        Ok(_) if disk(&view) > POD_DISK_MAX => return Some(Reason::ShapeTooLarge),
-        Ok(_) => {}
+    match rules.size(&view, &beside) {
+        Err(misfit) => Some(misfit.reason),
+        Ok(_) => rules.disk.filter(|(most, _)| disk(&view) > *most).map(|_| Reason::ShapeTooLarge),
     }
-    unsupported(HUAWEI, &pod)
 }
 
-fn unsupported(provider: &str, pod: &Value) -> Option<Reason> {
-    (!support::check(provider, pod).is_empty()).then_some(Reason::UnsupportedField)
-}
-
-/// A pod of which only `spec` is read: nothing else is looked at here.
+/// A pod of which only `spec` and annotations are read: nothing else is looked at here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Specified {
+    metadata: Annotated,
     spec: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Annotated {
+    annotations: Value,
 }
 
 impl Specified {
     fn read(text: &str) -> Option<Value> {
-        let Self { spec } = serde_json::from_str(text).ok()?;
-        Some(Value::Object([("spec".to_owned(), spec)].into_iter().collect()))
+        let Self { metadata: Annotated { annotations }, spec } = serde_json::from_str(text).ok()?;
+        Some(json!({"metadata": {"annotations": annotations}, "spec": spec}))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+    use crate::support::HUAWEI;
 
     /// Guards enforce: what is sold together with the agents decides, not what the pod asks for alone.
     #[test]

@@ -29,9 +29,9 @@ pub struct Claim {
     pub requests: Resources,
     /// What the DaemonSets beside it ask for: it counts in the cloud only.
     pub beside: Resources,
-    /// The size that CCI bills, where several containers make it another than that of their sum; else it is worked out
-    /// from the requests.
-    pub billed: Option<Resources>,
+    /// What a provider (value of the provider taint) counts of the pod, where that makes another bill than the sum of the
+    /// requests ([`crate::shape::counted`]).
+    pub billed: BTreeMap<String, Resources>,
     /// `metadata.creationTimestamp`.
     pub created: Seconds,
     /// Since when the condition PodScheduled is False with the reason Unschedulable.

@@ -15,14 +15,13 @@ use thiserror::Error;
 
 use crate::{
     money::{Money, Rate},
+    providers,
     resources::Resources,
-    shape::cci,
+    shape::{GI, Size},
 };
 
 /// The book that is shipped.
 const SHIPPED: &str = include_str!("../../data/prices/published.yaml");
-/// Value of the provider taint of CCI, whose rounding is known.
-const HUAWEI: &str = "huawei";
 
 /// How an instance is paid for.
 #[derive(
@@ -87,7 +86,7 @@ pub struct Quote {
 }
 
 /// The place that a price is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Place<'a> {
     /// Value of the provider taint.
     pub provider: &'a str,
@@ -153,8 +152,8 @@ impl PriceBook {
         self.prices.iter().any(|p| p.currency == currency)
     }
 
-    /// What a pod of this size costs in a place. `billed` is the exact size that the cloud bills, if it is known;
-    /// otherwise the requests are rounded as the provider rounds a pod of one container (CCI), or taken as they are.
+    /// What a pod of this size costs in a place. `counted` is what the provider counts of the pod, if that is not the sum
+    /// of the requests ([`crate::shape::counted`]); it is rounded as the provider rounds, or taken as it is.
     /// Where the way of paying has no row the on-demand price stands in; a GPU of an unknown model costs what the
     /// dearest model costs. `None` when the book has no price.
     pub fn quote(
@@ -162,15 +161,15 @@ impl PriceBook {
         currency: &str,
         place: Place<'_>,
         requests: Resources,
-        billed: Option<Resources>,
+        counted: Option<Resources>,
     ) -> Option<Quote> {
         let row = self
             .row(currency, place, place.billing)
             .or_else(|| self.row(currency, place, Billing::OnDemand))?;
-        let size = billed.unwrap_or_else(|| rounded(place.provider, requests));
+        let size = rounded(place, counted.unwrap_or(requests));
         let gpu = if size.gpu == 0 { 0 } else { row.gpu_second.values().map(|m| m.as_nano()).max()? };
         let cpu = share(row.vcpu_second, size.cpu_milli, 1000);
-        let memory = share(row.gib_second, size.memory_bytes, cci::GI);
+        let memory = share(row.gib_second, size.memory_bytes, GI);
         let gpu = gpu.saturating_mul(i128::from(size.gpu));
         let nano = cpu.saturating_add(memory).saturating_add(gpu);
         Some(Quote {
@@ -216,17 +215,13 @@ fn share(price: Money, amount: u64, unit: u64) -> i128 {
     product.saturating_add(i128::from(unit) - 1) / i128::from(unit)
 }
 
-/// The billed size as far as it can be told from the sum of a pod's requests.
-fn rounded(provider: &str, requests: Resources) -> Resources {
-    if provider != HUAWEI {
-        return requests;
-    }
-    let amount =
-        cci::Amount { cpu_milli: Some(requests.cpu_milli), memory_bytes: Some(requests.memory_bytes) };
-    let ask = cci::Ask { name: String::new(), requests: amount, limits: amount, init: false };
-    cci::round(&[ask]).map_or(requests, |shape| Resources {
-        cpu_milli: shape.pod.cpu_milli,
-        memory_bytes: shape.pod.memory_bytes,
-        ..requests
+/// The billed size of what counts; as it is where the provider sells none that large.
+fn rounded(place: Place<'_>, counted: Resources) -> Resources {
+    let Some(rules) = providers::shape(place.provider) else { return counted };
+    let size = Size { cpu_milli: counted.cpu_milli, memory_bytes: counted.memory_bytes };
+    rules.billed(size, place).map_or(counted, |size| Resources {
+        cpu_milli: size.cpu_milli,
+        memory_bytes: size.memory_bytes,
+        ..counted
     })
 }

@@ -4,13 +4,13 @@
 //! 0.25 core and to at least 0.2 Gi; the pod, `max(sum(app), max(init))`, goes up to whole Gi and a ratio of 2 to
 //! 8 Gi per core; growth at pod level lands on the first container that is not BestEffort. Never shrinks anything.
 
-mod asks;
 mod text;
 
-pub use asks::{asks, asks_with, billed, disk};
+use crate::{pod::view::PodView, price::Place, reasons::Reason, resources::Resources};
 
-/// One Gi in bytes.
-pub const GI: u64 = 1 << 30;
+pub use super::{Amount, Ask, GI, Size};
+use super::{Misfit, Rules, asks_with, effective, units};
+
 /// CPU is sold in steps of a quarter core (milli-cores).
 pub const CPU_STEP_MILLI: u64 = 250;
 /// The least memory of a container that is not BestEffort: 0.2 Gi, in bytes, rounded up.
@@ -24,55 +24,34 @@ pub const POD_DISK_MAX: u64 = 10 * GI;
 /// Least and most Gi per core.
 pub const RATIO_GI_PER_CORE: (u64, u64) = (2, 8);
 
-/// What one side (requests or limits) of a container says. `None` and zero both mean "nothing said".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// CPU in thousandths of a core.
-    pub cpu_milli: Option<u64>,
-    /// Memory in bytes.
-    pub memory_bytes: Option<u64>,
+/// What the other parts of burst see of it.
+pub(crate) const RULES: Rules = Rules {
+    needs_cpu: true,
+    disk: Some((
+        POD_DISK_MAX,
+        "the containers request more than the 10Gi of ephemeral storage that a CCI pod has: ask for less",
+    )),
+    counted,
+    billed,
+};
+
+/// CCI rounds container by container, so that what counts is the whole pod after rounding.
+fn counted(pod: &PodView<'_>, beside: &[Resources]) -> Result<Size, Misfit> {
+    Ok(round(&asks_with(pod, beside))?.pod)
 }
 
-/// What a container asks for, in the pod's order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ask {
-    /// Container name.
-    pub name: String,
-    /// `resources.requests`.
-    pub requests: Amount,
-    /// `resources.limits`.
-    pub limits: Amount,
-    /// An init container that ends before the app containers start.
-    pub init: bool,
+fn billed(counted: Size, _: Place<'_>) -> Result<Size, Misfit> {
+    let amount = Amount { cpu_milli: Some(counted.cpu_milli), memory_bytes: Some(counted.memory_bytes) };
+    Ok(round(&[Ask { requests: amount, limits: amount, ..Ask::default() }])?.pod)
 }
 
-/// A size: requests and limits are both this. Zero in both fields is a BestEffort container.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size {
-    /// CPU in thousandths of a core.
-    pub cpu_milli: u64,
-    /// Memory in bytes.
-    pub memory_bytes: u64,
-}
-
-impl Size {
-    /// Whether nothing is set: the container stays without requests and limits.
-    pub const fn is_best_effort(self) -> bool {
-        self.cpu_milli == 0 && self.memory_bytes == 0
-    }
-
-    const fn plus(self, other: Self) -> Self {
-        Self {
-            cpu_milli: self.cpu_milli.saturating_add(other.cpu_milli),
-            memory_bytes: self.memory_bytes.saturating_add(other.memory_bytes),
-        }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self {
-            cpu_milli: self.cpu_milli.max(other.cpu_milli),
-            memory_bytes: self.memory_bytes.max(other.memory_bytes),
-        }
+impl From<Refusal> for Misfit {
+    fn from(refusal: Refusal) -> Self {
+        let reason = match refusal {
+            Refusal::NoCpu => Reason::NoCpuRequest,
+            Refusal::TooLarge(_) => Reason::ShapeTooLarge,
+        };
+        Self { reason, sentence: refusal.to_string() }
     }
 }
 
@@ -109,7 +88,7 @@ pub enum Refusal {
     /// The rounded pod is larger than the largest one sold.
     #[error(
         "{cpu} core / {memory} after rounding is larger than the largest CCI pod (32 core / 256Gi): ask for less, or split the pod",
-        cpu = text::cores(.0.cpu_milli), memory = text::memory(.0.memory_bytes)
+        cpu = units::cores(.0.cpu_milli), memory = units::memory(.0.memory_bytes)
     )]
     TooLarge(Size),
 }
@@ -119,7 +98,7 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal`] when no container has CPU, or the rounded pod is above 32 cores or 256 Gi.
 pub fn round(asks: &[Ask]) -> Result<Shape, Refusal> {
-    let asked: Vec<Size> = asks.iter().map(equalised).collect();
+    let asked: Vec<Size> = asks.iter().map(Ask::equalised).collect();
     if asked.iter().all(|s| s.cpu_milli == 0) {
         return Err(Refusal::NoCpu);
     }
@@ -135,17 +114,6 @@ pub fn round(asks: &[Ask]) -> Result<Shape, Refusal> {
     let containers =
         containers.map(|(a, size)| ContainerSize { name: a.name.clone(), init: a.init, size }).collect();
     Ok(Shape { containers, pod, changed })
-}
-
-/// Limits win over requests; zero says nothing.
-fn equalised(ask: &Ask) -> Size {
-    let pick = |limit: Option<u64>, request: Option<u64>| {
-        limit.filter(|v| *v > 0).or(request).unwrap_or_default().max(request.unwrap_or_default())
-    };
-    Size {
-        cpu_milli: pick(ask.limits.cpu_milli, ask.requests.cpu_milli),
-        memory_bytes: pick(ask.limits.memory_bytes, ask.requests.memory_bytes),
-    }
 }
 
 /// Rule 1. A container that asks for memory only gets 0.25 core: zero is a multiple of 0.25 by the letter, but the
@@ -168,19 +136,6 @@ fn pod_step(pod: Size) -> Size {
     let gi = whole_gi.max(least_gi);
     let least_cpu = step_up(gi.saturating_mul(1000).div_ceil(high), CPU_STEP_MILLI);
     Size { cpu_milli: pod.cpu_milli.max(least_cpu), memory_bytes: gi.saturating_mul(GI) }
-}
-
-/// `max(sum(app), max(init))`, each resource on its own.
-fn effective(asks: &[Ask], sizes: &[Size]) -> Size {
-    let (mut app, mut init) = (Size::default(), Size::default());
-    for (ask, size) in asks.iter().zip(sizes) {
-        if ask.init {
-            init = init.max(*size);
-        } else {
-            app = app.plus(*size);
-        }
-    }
-    app.max(init)
 }
 
 /// Rule 5: growth lands on the first app container that is not BestEffort (on the first such init container when

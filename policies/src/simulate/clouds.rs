@@ -9,17 +9,15 @@ use crate::{
     ledger::VirtualNode,
     money::Rate,
     price::{Place, PriceBook, Quote},
+    providers,
     reasons::Reason,
-    shape::cci,
+    shape,
 };
 
 use super::{
     room::NodeIndex,
     trace::{ENDLESS, Node, Size},
 };
-
-/// Value of the provider taint on Huawei's virtual nodes: the one whose sizes are rounded.
-const HUAWEI: &str = "huawei";
 
 /// One virtual node in use.
 #[derive(Debug)]
@@ -82,7 +80,7 @@ impl<'a> Clouds<'a> {
         let (Some(row), Some(cloud)) = (self.rows.get(at), self.clouds.get(at)) else {
             return Some(Reason::NoVirtualNode);
         };
-        unsellable(&row.provider, size)
+        unsellable(row, size)
             .or_else(|| crate::decide::feasible::shortage(size.resources(), cloud.free.resources()))
     }
 
@@ -134,20 +132,12 @@ impl<'a> Clouds<'a> {
 }
 
 /// What the provider can never sell.
-fn unsellable(provider: &str, size: Size) -> Option<Reason> {
-    if provider != HUAWEI {
-        return None;
-    }
-    let asked = cci::Amount {
-        cpu_milli: Some(u64::from(size.cpu_milli)),
-        memory_bytes: Some(u64::from(size.memory_mib) << 20),
-    };
-    let ask = cci::Ask { requests: asked, limits: asked, ..cci::Ask::default() };
-    match cci::round(&[ask]) {
-        Ok(_) => None,
-        Err(cci::Refusal::NoCpu) => Some(Reason::NoCpuRequest),
-        Err(cci::Refusal::TooLarge(_)) => Some(Reason::ShapeTooLarge),
-    }
+fn unsellable(node: &VirtualNode, size: Size) -> Option<Reason> {
+    let rules = providers::shape(&node.provider)?;
+    let asked =
+        shape::Size { cpu_milli: u64::from(size.cpu_milli), memory_bytes: u64::from(size.memory_mib) << 20 };
+    let place = Place { provider: &node.provider, zone: &node.zone, billing: node.billing };
+    rules.billed(asked, place).err().map(|misfit| misfit.reason)
 }
 
 /// Nothing is charged.

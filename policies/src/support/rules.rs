@@ -11,16 +11,16 @@ const TOKEN_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How the API server names that volume.
 const TOKEN_VOLUME: &str = "kube-api-access-";
 
-fn list<'a>(pod: &'a Value, pointer: &str) -> &'a [Value] {
+pub(super) fn list<'a>(pod: &'a Value, pointer: &str) -> &'a [Value] {
     pod.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn name(value: &Value) -> &str {
+pub(super) fn name(value: &Value) -> &str {
     value.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Containers and init containers with their paths.
-fn all_containers(pod: &Value) -> impl Iterator<Item = (String, &Value)> {
+pub(super) fn all_containers(pod: &Value) -> impl Iterator<Item = (String, &Value)> {
     ["initContainers", "containers"].into_iter().flat_map(move |kind| {
         let each = list(pod, &format!("/spec/{kind}")).iter().enumerate();
         each.map(move |(i, c)| (format!("spec.{kind}[{i}]"), c))

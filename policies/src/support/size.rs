@@ -1,25 +1,27 @@
-//! Whether CCI sells a pod that large, judged beside its fields and by the rounding that makes the instance.
+//! Whether a provider sells a pod that large, judged beside its fields and by the rounding that makes the instance.
 
 use crate::{
     pod::view::PodView,
-    shape::cci::{POD_DISK_MAX, Refusal, asks, disk, round},
+    reasons::Reason,
+    shape::{Rules, disk},
 };
 
 use super::Unsupported;
 
-const STORAGE: &str =
-    "the containers request more than the 10Gi of ephemeral storage that a CCI pod has: ask for less";
-
-/// What of the pod's size is more than CCI has. That it needs a cpu request at all is not judged here: a default may
-/// give it one.
-pub(super) fn too_large(pod: &PodView<'_>) -> Vec<Unsupported> {
+/// What of the pod's size is more than the provider has. That it needs a cpu request at all is not judged here: a default
+/// may give it one.
+pub(super) fn too_large(rules: &Rules, pod: &PodView<'_>) -> Vec<Unsupported> {
     let at = |field: &str, sentence: String| Unsupported { field: field.to_owned(), sentence };
     let mut found = Vec::new();
-    if let Err(refusal @ Refusal::TooLarge(_)) = round(&asks(pod)) {
-        found.push(at("spec.containers[*].resources", refusal.to_string()));
+    if let Err(misfit) = rules.size(pod, &[])
+        && misfit.reason == Reason::ShapeTooLarge
+    {
+        found.push(at("spec.containers[*].resources", misfit.sentence));
     }
-    if disk(pod) > POD_DISK_MAX {
-        found.push(at("spec.containers[*].resources.requests.ephemeral-storage", STORAGE.to_owned()));
+    if let Some((most, sentence)) = rules.disk
+        && disk(pod) > most
+    {
+        found.push(at("spec.containers[*].resources.requests.ephemeral-storage", sentence.to_owned()));
     }
     found
 }

@@ -11,8 +11,9 @@ use policies::admission::Providers;
 use policies::keys;
 use policies::node::{NodeRow, TaintEffect};
 use policies::pod::PodFacts;
+use policies::providers::needs_cpu;
 use policies::selector::selects;
-use policies::support::{self, HUAWEI, Unsupported};
+use policies::support::{self, Unsupported};
 use serde_json::Value;
 
 /// What the providers say of a pod, or of a pod template.
@@ -26,7 +27,7 @@ pub(super) struct Opinion {
     pub(super) open: BTreeSet<String>,
     /// The virtual nodes of those that can.
     pub(super) nodes: BTreeSet<String>,
-    /// Only CCI's nodes are left, and CCI bills by CPU.
+    /// Every provider that is left bills by CPU.
     pub(super) cpu_required: bool,
 }
 
@@ -42,9 +43,9 @@ pub(super) fn opinion(
     let names: BTreeSet<&str> =
         could_go_to().map(|node| node.provider.as_deref().unwrap_or_default()).collect();
     let found: Vec<_> = names.iter().map(|name| (*name, support::check(name, object))).collect();
-    let only_cci = names.len() == 1 && names.contains(HUAWEI);
-    // Alone, CCI may still get a size by default.
-    let unbillable = |name: &str| name == HUAWEI && !only_cci && !pod.asks_cpu;
+    let cpu_required = !names.is_empty() && names.iter().all(|name| needs_cpu(name));
+    // Where all of them bill by CPU the pod may still get a size by default.
+    let unbillable = |name: &str| needs_cpu(name) && !cpu_required && !pod.asks_cpu;
     let cannot = |(name, found): &&(&str, Vec<Unsupported>)| !found.is_empty() || unbillable(name);
     let all = || names.iter().map(|name| (*name).to_owned());
     let unable: BTreeSet<String> = found.iter().filter(cannot).map(|(name, _)| (*name).to_owned()).collect();
@@ -57,7 +58,7 @@ pub(super) fn opinion(
             nodes: nodes.map(|node| node.name.clone()).collect(),
             open: all().collect(),
             providers: Providers { able, unable },
-            cpu_required: only_cci,
+            cpu_required,
             ..Opinion::default()
         };
     }
@@ -65,7 +66,7 @@ pub(super) fn opinion(
     Opinion {
         unsupported: unsupported.unwrap_or_default(),
         open: all().collect(),
-        cpu_required: only_cci,
+        cpu_required,
         ..Opinion::default()
     }
 }

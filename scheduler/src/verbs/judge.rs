@@ -5,29 +5,26 @@ use std::cell::OnceCell;
 use policies::decide::provider;
 use policies::node::NodeRow;
 use policies::pod::PodFacts;
+use policies::providers;
 use policies::reasons::Reason;
-use policies::support::{HUAWEI, MOCK};
-
-/// Providers of which something is known.
-const KNOWN: [&str; 2] = [HUAWEI, MOCK];
 
 /// The providers' view of one pod.
 pub(super) struct Judge<'a> {
     text: &'a str,
     facts: &'a PodFacts,
-    answers: [OnceCell<Option<Reason>>; KNOWN.len()],
+    answers: [OnceCell<Option<Reason>>; providers::ALL.len()],
 }
 
 impl<'a> Judge<'a> {
     /// A judge of a pod's text.
     pub(super) const fn new(text: &'a str, facts: &'a PodFacts) -> Self {
-        Self { text, facts, answers: [const { OnceCell::new() }; KNOWN.len()] }
+        Self { text, facts, answers: [const { OnceCell::new() }; providers::ALL.len()] }
     }
 
     /// Why the node's provider cannot run the pod; none if it can, or if there is no table for the provider.
     pub(super) fn objection(&self, node: &NodeRow) -> Option<Reason> {
         let provider = node.provider.as_deref()?;
-        let at = KNOWN.iter().position(|known| *known == provider)?;
+        let at = providers::position(provider)?;
         *self.answers.get(at)?.get_or_init(|| provider::objection(Some(provider), self.text, self.facts))
     }
 }

@@ -6,7 +6,6 @@ use crate::{
     ledger::places::{Row, Stock},
     price::{Place, Quote},
     resources::Resources,
-    support::HUAWEI,
 };
 
 /// A place in the cloud with room.
@@ -230,8 +229,8 @@ impl Round<'_> {
 
     pub(super) fn quote(&self, claim: &Claim, place: Place<'_>) -> Option<Quote> {
         let budget = self.spec.budget.as_ref()?;
-        let billed = claim.billed.filter(|_| place.provider == HUAWEI);
-        self.world.prices.quote(&budget.currency, place, claim.counted(Side::Cloud), billed)
+        let counted = claim.billed.get(place.provider).copied();
+        self.world.prices.quote(&budget.currency, place, claim.counted(Side::Cloud), counted)
     }
 }
 

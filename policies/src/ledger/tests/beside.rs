@@ -58,6 +58,6 @@ fn it_is_paid_for() {
     assert_eq!(granted(&pods("ab")), "a:cloud b:cloud");
     assert_eq!(granted(&[accompanied("a"), accompanied("b")]), "a:cloud", "54 an hour each");
     // CCI bills two cores for each; another provider's size is another.
-    let rounded = |uid: &str| Claim { billed: Some(size(2000, 4)), ..pod(uid) };
+    let rounded = |uid: &str| Claim { billed: [("huawei".to_owned(), size(2000, 4))].into(), ..pod(uid) };
     assert_eq!(granted(&[rounded("a"), rounded("b")]), "a:cloud", "72 an hour each");
 }

@@ -121,7 +121,7 @@ proptest! {
         let sizes: Vec<Size> = shape.containers.iter().map(|c| c.size).collect();
         prop_assert_eq!(effective(&asks, &sizes), shape.pod, "the pod is what its containers make");
         for (ask, size) in asks.iter().zip(&sizes) {
-            let want = equalised(ask);
+            let want = ask.equalised();
             prop_assert!(size.cpu_milli >= want.cpu_milli && size.memory_bytes >= want.memory_bytes);
             prop_assert_eq!(size.is_best_effort(), want.is_best_effort());
             prop_assert!(size.is_best_effort() || size.cpu_milli >= 250);

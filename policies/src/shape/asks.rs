@@ -1,6 +1,6 @@
 //! What the containers of a pod ask for, in the form that rounding takes.
 
-use super::{Amount, Ask, Size, round};
+use super::{Amount, Ask};
 use crate::{
     pod::view::{Container, PodView, ResourceList},
     quantity::Quantity,
@@ -21,15 +21,6 @@ pub fn asks_with(pod: &PodView<'_>, beside: &[Resources]) -> Vec<Ask> {
         Ask { requests, limits: requests, ..Ask::default() }
     }));
     all
-}
-
-/// What CCI bills for a pod with these containers beside it, where that is not what it bills for one container with the
-/// same sum: containers are rounded one by one. None for a single container, and for a pod that is not sold.
-pub fn billed(pod: &PodView<'_>, beside: &[Resources]) -> Option<Size> {
-    if pod.spec.containers.len() + pod.spec.init_containers.len() + beside.len() < 2 {
-        return None;
-    }
-    Some(round(&asks_with(pod, beside)).ok()?.pod)
 }
 
 /// Bytes of ephemeral storage that the containers request which run to the end of the pod's life.
