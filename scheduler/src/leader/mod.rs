@@ -48,8 +48,12 @@ use crate::metrics::{Metric, Metrics};
 use desk::{Desk, Later};
 use home::Visit;
 
-/// Time in which changes gather to one pass.
+/// Time in which changes gather to one pass, at least.
 const BATCH: Duration = Duration::from_millis(30);
+/// And at most: a pass over many pods is work, of which a stream of changes must not make a full core.
+const LONGEST_BATCH: Duration = Duration::from_millis(250);
+/// How much longer than a pass the time until the next one is.
+const REST: u32 = 8;
 /// How often nodes are looked at for a change; they have no notification.
 const LOOK: Duration = Duration::from_millis(250);
 /// Longest time between passes.
@@ -154,7 +158,9 @@ impl Leader {
         let mut term = Term { leader: self, claim, desk, memory: Memory::default() };
         loop {
             let generation = self.cluster.snapshot().generation();
+            let begun = Instant::now();
             let after = term.pass().await;
+            let batch = (begun.elapsed() * REST).clamp(BATCH, LONGEST_BATCH);
             tokio::select! {
                 _ = pods.changed() => {}
                 _ = objects.changed() => {}
@@ -162,7 +168,7 @@ impl Leader {
                 () = self.nodes_changed(generation) => {}
                 () = tokio::time::sleep(after) => {}
             }
-            tokio::time::sleep(BATCH).await;
+            tokio::time::sleep(batch).await;
         }
     }
 
