@@ -122,7 +122,7 @@ fn timing(options: &Options) -> Timing {
 fn habits(api: Api) -> Habits {
     match api {
         Api::Cci1 => Habits::CCI,
-        Api::Eci => Habits::PLAIN,
+        Api::Eci | Api::Cube => Habits::PLAIN,
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::Subnet;
 
-/// A cloud that is not one: the API of CCI 1.0 or ECI over instances that are scripted or real processes.
+/// A cloud that is not one: the API of CCI 1.0, ECI or Cube over instances that are scripted or real processes.
 #[derive(Clone, Parser)]
 #[command(name = "cloud-sim", version)]
 pub struct Options {
@@ -107,6 +107,8 @@ pub enum Api {
     Cci1,
     /// Alibaba Cloud ECI
     Eci,
+    /// UCloud Cube
+    Cube,
 }
 
 impl Api {
@@ -116,6 +118,7 @@ impl Api {
         match self {
             Self::Cci1 => "cn-north-4",
             Self::Eci => "cn-hangzhou",
+            Self::Cube => "cn-bj2",
         }
     }
 }

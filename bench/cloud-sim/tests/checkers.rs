@@ -26,6 +26,8 @@ const ALIBABA: Packages = &[
     ("aliyun-python-sdk-eci", "aliyunsdkeci"),
 ];
 
+const UCLOUD: Packages = &[("ucloud-sdk-python3", "ucloud"), ("PyYAML", "yaml")];
+
 /// An interpreter with the packages, made once per target folder and cloud.
 fn python(cloud: &str, packages: Packages) -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("CLOUD_SIM_PYTHON") {
@@ -104,6 +106,20 @@ async fn alibabas_current_and_legacy_sdks_agree() {
         )
         .await;
     run(python, "check_eci.py", words(&[&cloud.client.address.to_string(), "testAK", "testSK"])).await;
+    let meter = cloud.client.meter().await;
+    assert_eq!((&meter["open"], &meter["lostLines"]), (&serde_json::json!(0), &serde_json::json!(0)));
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uclouds_sdk_agrees() {
+    let Some(python) = python("cube", UCLOUD) else {
+        println!("SKIPPED: python3 with venv and the packages {UCLOUD:?} is not to be had");
+        return;
+    };
+    let cloud = Cloud::of("cube", &["--update-ms", "300", "--start-ms", "100"]).await;
+    let endpoint = format!("http://{}", cloud.client.address);
+    run(python, "check_cube.py", words(&[&endpoint, "testAK", "testSK", "proj123"])).await;
     let meter = cloud.client.meter().await;
     assert_eq!((&meter["open"], &meter["lostLines"]), (&serde_json::json!(0), &serde_json::json!(0)));
     cloud.stop().await;

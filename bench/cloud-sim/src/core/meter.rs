@@ -19,7 +19,7 @@ use crate::size::Size;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Item {
-    /// What is billed: `instance`.
+    /// What is billed: `instance` or `address`.
     pub(crate) what: String,
     /// Its identity (UID).
     pub(crate) id: String,
@@ -111,8 +111,13 @@ impl Meter {
 
     /// Billing of an instance starts. A second start of the same identity is ignored and answered with `false`.
     pub(crate) fn open(&self, id: &str, name: &str, size: Size, from: Timestamp) -> bool {
+        self.open_thing("instance", id, name, size, from)
+    }
+
+    /// The same of anything else that costs money.
+    pub(crate) fn open_thing(&self, what: &str, id: &str, name: &str, size: Size, from: Timestamp) -> bool {
         let item = Item {
-            what: "instance".to_owned(),
+            what: what.to_owned(),
             id: id.to_owned(),
             name: name.to_owned(),
             from,

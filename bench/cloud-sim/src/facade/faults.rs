@@ -60,6 +60,9 @@ enum Action {
         message: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
+        /// The work is done all the same.
+        #[serde(default)]
+        afterwards: bool,
     },
     /// Answers 200 with something that is not JSON, instead of doing the work.
     Garbage,
@@ -91,6 +94,8 @@ pub(crate) struct Injected {
     pub(crate) slow_delete: Duration,
     pub(crate) watch_drop: Option<Duration>,
     pub(crate) list_lag: Duration,
+    /// `answer` comes after the work, not in its place.
+    pub(crate) afterwards: bool,
     pub(crate) duplicate: bool,
     pub(crate) partial_list: Option<usize>,
 }
@@ -188,7 +193,8 @@ impl Action {
             Self::LostAnswer => injected.lost_answer = true,
             Self::Garbage => injected.answer = Some(Canned::Garbage),
             Self::Empty => injected.answer = Some(Canned::Empty),
-            Self::Status { code, retry_after_seconds, message, error } => {
+            Self::Status { code, retry_after_seconds, message, error, afterwards } => {
+                injected.afterwards = *afterwards;
                 let error = InjectedError {
                     status: *code,
                     retry_after: *retry_after_seconds,

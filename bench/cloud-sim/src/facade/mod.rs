@@ -21,6 +21,7 @@ use crate::options::{Api, Options};
 
 pub(crate) mod cci1;
 mod control;
+mod cube;
 mod eci;
 mod faults;
 mod requests;
@@ -105,6 +106,7 @@ impl Call {
 pub(crate) enum Face {
     Cci1,
     Eci(Box<eci::Eci>),
+    Cube(Box<cube::Cube>),
 }
 
 impl Face {
@@ -116,6 +118,10 @@ impl Face {
                 always_connected(cloud);
                 Self::Eci(Box::new(eci::Eci::new(options, cloud)))
             }
+            Api::Cube => {
+                always_connected(cloud);
+                Self::Cube(Box::new(cube::Cube::new(options, cloud)))
+            }
         }
     }
 
@@ -124,6 +130,7 @@ impl Face {
         match self {
             Self::Cci1 => None,
             Self::Eci(eci) => eci::control(front, eci, call),
+            Self::Cube(cube) => cube::control(front, cube, call),
         }
     }
 
@@ -134,6 +141,7 @@ impl Face {
                 .as_ref()
                 .map_or_else(|| "unknown".to_owned(), cci1::route::Route::template),
             Self::Eci(_) => eci::action(call).unwrap_or_else(|| "unknown".to_owned()),
+            Self::Cube(_) => cube::action(call).unwrap_or_else(|| "unknown".to_owned()),
         }
     }
 
@@ -142,6 +150,7 @@ impl Face {
         match self {
             Self::Cci1 => Cow::Borrowed(&call.body),
             Self::Eci(_) => Cow::Owned(call.parameters_text().into_bytes()),
+            Self::Cube(_) => Cow::Owned(cube::searched(call).into_bytes()),
         }
     }
 }
@@ -209,7 +218,11 @@ impl Front {
         let lost = injected.lost_answer;
         let date = self.cloud.clock.now();
         let mut answer = match &injected.answer {
-            Some(canned) => self.canned(canned),
+            Some(canned) if !injected.afterwards => self.canned(canned, &template),
+            Some(canned) => {
+                drop(self.work(call, injected.clone()).await);
+                self.canned(canned, &template)
+            }
             None => self.work(call, injected.clone()).await,
         };
         if let Ok(date) = header::HeaderValue::from_str(&http_date(date)) {
@@ -224,7 +237,7 @@ impl Front {
     }
 
     /// An answer that a rule put in place of the real one, in the words of the cloud.
-    fn canned(&self, canned: &faults::Canned) -> Response<Body> {
+    fn canned(&self, canned: &faults::Canned, template: &str) -> Response<Body> {
         match (&self.face, canned) {
             (_, faults::Canned::Garbage) => {
                 json(StatusCode::OK, "<html><body>upstream connect error\u{0}{{{</body></html>")
@@ -232,6 +245,7 @@ impl Front {
             (_, faults::Canned::Empty) => json(StatusCode::OK, ""),
             (Face::Cci1, faults::Canned::Error(injected)) => error(&injected.cci1()),
             (Face::Eci(_), faults::Canned::Error(injected)) => eci::injected(injected),
+            (Face::Cube(_), faults::Canned::Error(injected)) => cube::injected(injected, template),
         }
     }
 
@@ -240,6 +254,7 @@ impl Front {
         match &self.face {
             Face::Cci1 => self.checked(call, injected).await.unwrap_or_else(|e| error(&e)),
             Face::Eci(eci) => eci::answer(self, eci, call, &injected).await,
+            Face::Cube(cube) => cube::answer(self, cube, &call, &injected),
         }
     }
 

@@ -1,0 +1,65 @@
+//! What the control API can do to Cube's pods and variants.
+
+use std::sync::{Arc, PoisonError};
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::{Call, Front};
+use super::life::{self, change, set};
+use super::{Cube, Variants};
+use crate::error::ApiError;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Force {
+    id: String,
+    /// `null` ends it.
+    status: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Lost {
+    zone: String,
+}
+
+/// Answers a control call that is this API's own; `None`: there is no such call.
+pub(in crate::facade) fn answer(
+    front: &Arc<Front>,
+    cube: &Cube,
+    call: &Call,
+) -> Option<Result<Value, ApiError>> {
+    Some(match (&call.parts.method, call.parts.uri.path()) {
+        (&Method::POST, "/_sim/state") => read(call).and_then(|Force { id, status }| {
+            life::by_id(front, &id)
+                .ok_or_else(|| ApiError::bad_request(format!("there is no pod {id:?}")))?;
+            change(front, &id, |object| set(object, "cube", "forced", json!(status)));
+            Ok(json!({}))
+        }),
+        (&Method::POST, "/_sim/zone-lost") => read(call).map(|Lost { zone }| {
+            let all = life::all(front).into_iter();
+            let there = all.filter(|stored| {
+                stored.value().pointer("/cube/provider/zone").and_then(Value::as_str) == Some(zone.as_str())
+            });
+            let lost: Vec<String> = there.map(|stored| stored.uid.clone()).collect();
+            for id in &lost {
+                life::end(front, id, "Error");
+            }
+            json!({"lost": lost})
+        }),
+        (&Method::POST, "/_sim/variants") => read(call).map(|variants: Variants| {
+            *cube.variants.write().unwrap_or_else(PoisonError::into_inner) = variants;
+            json!(variants)
+        }),
+        (&Method::GET, "/_sim/unknown-parameters") => {
+            Ok(json!(*cube.unknown.lock().unwrap_or_else(PoisonError::into_inner)))
+        }
+        _ => return None,
+    })
+}
+
+fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, ApiError> {
+    serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(error.to_string()))
+}
