@@ -310,8 +310,7 @@ fn self_signed_names(config: &BridgeConfig) -> Vec<String> {
 /// The UID of kube-system, which scopes everything we own in a cloud account; not read if every node names its own
 /// or has no account.
 async fn cluster_id(config: &BridgeConfig, client: &Client) -> Result<String, StartError> {
-    let named = |node: &NodeConfig| node.cci.as_ref().is_none_or(|cci| cci.cluster_id.is_some());
-    if config.nodes.iter().all(named) {
+    if config.nodes.iter().all(NodeConfig::names_its_cluster) {
         return Ok(String::new());
     }
     loop {

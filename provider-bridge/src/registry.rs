@@ -1,14 +1,16 @@
 //! The known providers: one line each in [`open`] and [`NAMES`]; nothing else names them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::eci::{self, EciProvider, EciSettings, Signature};
 use crate::cloud::mock::{MockProvider, MockSettings};
 use crate::cloud::{CloudError, Provider};
-use crate::config::{CciConfig, MockConfig, NodeConfig};
+use crate::config::{CciConfig, EciConfig, MockConfig, NodeConfig, SignatureConfig};
 
 /// Names that `nodes[].provider` may have.
-pub const NAMES: [&str; 2] = ["cci", "mock"];
+pub const NAMES: [&str; 3] = ["cci", "eci", "mock"];
 
 /// Opens the provider of a node. `cluster_id` scopes what it owns unless the node's settings name another.
 ///
@@ -17,6 +19,7 @@ pub const NAMES: [&str; 2] = ["cci", "mock"];
 pub fn open(node: &NodeConfig, cluster_id: &str) -> Result<Arc<dyn Provider>, CloudError> {
     match (node.provider.as_str(), &node.cci) {
         ("cci", Some(cci)) => Ok(Arc::new(CciProvider::new(cci_settings(node, cci, cluster_id)?)?)),
+        ("eci", _) => Ok(Arc::new(EciProvider::new(eci_settings(node, cluster_id)?)?)),
         ("mock", _) => Ok(Arc::new(MockProvider::new(mock_settings(node.mock.as_ref())?))),
         (other, _) => Err(CloudError::Invalid(format!(
             "{other:?} is not a provider, or its settings are missing; known: {}",
@@ -33,12 +36,7 @@ fn mock_settings(mock: Option<&MockConfig>) -> Result<MockSettings, CloudError> 
 }
 
 fn cci_settings(node: &NodeConfig, cci: &CciConfig, cluster_id: &str) -> Result<CciSettings, CloudError> {
-    let ca_pem = match &cci.ca_file {
-        None => None,
-        Some(path) => Some(std::fs::read(path).map_err(|error| {
-            CloudError::Invalid(format!("cci.caFile {}: {error}; give a readable PEM file", path.display()))
-        })?),
-    };
+    let ca_pem = pem("cci.caFile", cci.ca_file.as_deref())?;
     Ok(CciSettings {
         cluster_id: cci.cluster_id.clone().unwrap_or_else(|| cluster_id.to_owned()),
         node_names: vec![node.name.clone()],
@@ -60,4 +58,62 @@ fn cci_settings(node: &NodeConfig, cci: &CciConfig, cluster_id: &str) -> Result<
             security_group_id: cci.network.security_group_id.clone().unwrap_or_default(),
         },
     })
+}
+
+fn eci_settings(node: &NodeConfig, cluster_id: &str) -> Result<EciSettings, CloudError> {
+    let nothing = EciConfig::default();
+    let config = node.eci.as_ref().unwrap_or(&nothing);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let poll = config.poll().map_err(|(key, reason)| CloudError::Invalid(format!("eci.{key}: {reason}")))?;
+    Ok(EciSettings {
+        cluster_id: config.cluster_id.clone().unwrap_or_else(|| cluster_id.to_owned()),
+        node_names: vec![node.name.clone()],
+        region: text(&config.region),
+        endpoint: text(&config.endpoint),
+        vswitches: config.v_switches.items(),
+        security_group: text(&config.security_group),
+        resource_group: text(&config.resource_group),
+        zone: text(&config.available_zone),
+        credentials: eci_keys(config)?,
+        ca_pem: pem("eci.caFile", config.ca_file.as_deref())?,
+        signature: match config.signature {
+            SignatureConfig::Acs3 => Signature::Acs3,
+            SignatureConfig::Rpc => Signature::Rpc,
+        },
+        kube_proxy: config.kube_proxy.unwrap_or(true),
+        cluster_dns: text(&config.cluster_dns),
+        cluster_domain: config.cluster_domain.clone().unwrap_or_else(|| "cluster.local".to_owned()),
+        calls_per_minute: config.calls_per_minute.clone(),
+        poll,
+    })
+}
+
+fn eci_keys(config: &EciConfig) -> Result<eci::Credentials, CloudError> {
+    if let Some(path) = &config.sts_file {
+        return Ok(eci::Credentials::Sts(path.clone()));
+    }
+    if let (Some(access_key), Some(secret_key)) = (&config.access_key_file, &config.secret_key_file) {
+        let (access_key, secret_key) = (access_key.clone(), secret_key.clone());
+        return Ok(eci::Credentials::Files {
+            access_key,
+            secret_key,
+            token: config.security_token_file.clone(),
+        });
+    }
+    let (access_key, secret_key, token) = config.keys.clone().ok_or_else(|| {
+        CloudError::Auth(
+            "no access key: set eci.accessKeyFile and eci.secretKeyFile, or eci.stsFile".to_owned(),
+        )
+    })?;
+    Ok(eci::Credentials::Fixed { access_key, secret_key, token })
+}
+
+/// A CA bundle.
+fn pem(key: &str, path: Option<&Path>) -> Result<Option<Vec<u8>>, CloudError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| {
+            CloudError::Invalid(format!("{key} {}: {error}; give a readable PEM file", path.display()))
+        })
+    };
+    path.map(read).transpose()
 }

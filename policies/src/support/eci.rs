@@ -280,8 +280,8 @@ pub const TABLE: &[Row] = &[
         field: "spec.volumes[].projected.sources[].serviceAccountToken",
         when: When::Rule(common::injected_token),
         treatment: Emulated,
-        sentence: "the API server adds this token volume to every pod: its token is left out, and its other files are \
-                   sent; set automountServiceAccountToken: false if the pod does not call the Kubernetes API",
+        sentence: "the API server adds this token volume to every pod: left out; set automountServiceAccountToken: \
+                   false if the pod does not call the Kubernetes API",
     },
     emulated(
         "spec.anyContainers[].resources",

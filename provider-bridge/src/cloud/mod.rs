@@ -17,6 +17,7 @@ use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 mod attach;
 pub mod cci;
 mod dial;
+pub mod eci;
 mod encoding;
 mod error;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use policies::quantity::Quantity;
 
-use super::{BridgeConfig, KubeletConfig, NodeConfig};
+use super::{BridgeConfig, EciConfig, KubeletConfig, NodeConfig};
 
 /// Key path and reason of the first problem.
 type Problem = (String, String);
@@ -119,14 +119,14 @@ fn quantity(key: &str, text: &str) -> Result<(), Problem> {
     }
 }
 
-/// Devices, which only the mock has.
+/// Devices: the mock has any, ECI has GPUs.
 fn others(node: &NodeConfig) -> Result<(), Problem> {
     for (name, text) in &node.capacity.others {
         let key = format!("capacity.others.{name}");
         if !name.contains('/') {
             return refuse(&key, "is not the name of a device; write for example nvidia.com/gpu".to_owned());
         }
-        if node.provider != "mock" {
+        if node.provider != "mock" && !(node.provider == "eci" && name == policies::support::eci::GPU) {
             let text = format!("provider {} has no devices; remove it", node.provider);
             return refuse(&key, text);
         }
@@ -139,7 +139,7 @@ fn others(node: &NodeConfig) -> Result<(), Problem> {
 }
 
 fn provider(node: &NodeConfig) -> Result<(), Problem> {
-    let stray = [("cci", node.cci.is_some()), ("mock", node.mock.is_some())];
+    let stray = [("cci", node.cci.is_some()), ("eci", node.eci.is_some()), ("mock", node.mock.is_some())];
     if let Some((key, _)) = stray.into_iter().find(|(key, set)| *set && *key != node.provider)
         && crate::registry::NAMES.contains(&node.provider.as_str())
     {
@@ -152,6 +152,10 @@ fn provider(node: &NodeConfig) -> Result<(), Problem> {
             "cci",
             "is missing; provider cci needs endpoint, region, projectId, keys and network".to_owned(),
         ),
+        ("eci", _) => {
+            let settings = node.eci.as_ref().map_or(Ok(()), EciConfig::check);
+            settings.map_err(|(key, reason)| (format!("eci.{key}"), reason))
+        }
         ("mock", _) => {
             let delays = node.mock.as_ref().map_or(Ok(()), |mock| mock.delays().map(drop));
             delays.map_err(|(key, reason)| (format!("mock.{key}"), reason))

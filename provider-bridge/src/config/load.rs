@@ -1,7 +1,8 @@
 //! Reads the file and the environment into a [`BridgeConfig`], or says what is wrong and where.
 //!
 //! Only scalars named in [`OVERRIDES`] can come from the environment: Kubernetes itself injects `BURST_…` variables for
-//! a Service named `burst-…`, so an unknown variable is not an error and must have no effect.
+//! a Service named `burst-…`, so an unknown variable is not an error and must have no effect. What a vendor's own chart
+//! calls its settings fills in what the file does not say ([`super::EciConfig`]).
 
 use std::path::Path;
 
@@ -66,13 +67,21 @@ pub fn load(file: &Path, env: impl Fn(&str) -> Option<String>) -> Result<BridgeC
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)
         .map_err(|e| ConfigProblem::Unreadable { file: name.clone(), reason: e.to_string() })?;
-    let config = parse(&text, env)
+    let mut config = parse(&text, &env)
         .map_err(|e| ConfigProblem::Malformed { file: name.clone(), reason: one_line(&e.to_string()) })?;
+    for (i, node) in config.nodes.iter_mut().enumerate().filter(|(_, node)| node.provider == "eci") {
+        let eci = node.eci.get_or_insert_default();
+        eci.fill(&env).map_err(|(key, reason)| ConfigProblem::Refused {
+            file: name.clone(),
+            key: format!("nodes[{i}].eci.{key}"),
+            reason,
+        })?;
+    }
     check::check(&config).map_err(|(key, reason)| ConfigProblem::Refused { file: name, key, reason })?;
     Ok(config)
 }
 
-fn parse(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<BridgeConfig, ConfigError> {
+fn parse(text: &str, env: &impl Fn(&str) -> Option<String>) -> Result<BridgeConfig, ConfigError> {
     let mut builder = Config::builder().add_source(File::from_str(text, FileFormat::Yaml));
     for (variable, key) in OVERRIDES {
         builder = builder.set_override_option(key, env(variable))?;

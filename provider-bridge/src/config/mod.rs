@@ -11,10 +11,12 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod check;
+mod eci;
 mod load;
 #[cfg(test)]
 mod tests;
 
+pub use eci::{EciConfig, Listed, SignatureConfig};
 pub use load::{ConfigProblem, load};
 
 /// Everything `burst-bridge --config FILE` reads.
@@ -119,7 +121,21 @@ impl NodeConfig {
     pub fn cloud_zone(&self) -> &str {
         let of_cci = || self.cci.as_ref().and_then(|cci| cci.available_zone.as_deref());
         let of_mock = || self.mock.as_ref().and_then(|mock| mock.available_zone.as_deref());
-        self.zone.as_deref().or_else(of_cci).or_else(of_mock).unwrap_or_default()
+        let of_eci = || self.eci.as_ref().and_then(|eci| eci.available_zone.as_deref());
+        self.zone.as_deref().or_else(of_cci).or_else(of_eci).or_else(of_mock).unwrap_or_default()
+    }
+
+    /// The cloud's region, as far as it is declared.
+    pub fn cloud_region(&self) -> Option<&str> {
+        let of_cci = || self.cci.as_ref().map(|cci| cci.region.as_str());
+        let of_eci = || self.eci.as_ref().and_then(|eci| eci.region.as_deref());
+        self.region.as_deref().or_else(of_cci).or_else(of_eci)
+    }
+
+    /// Whether its instances are tagged with another identity than the cluster's own, or not at all.
+    pub fn names_its_cluster(&self) -> bool {
+        let cci = self.cci.as_ref().is_none_or(|cci| cci.cluster_id.is_some());
+        cci && self.eci.as_ref().is_none_or(|eci| eci.cluster_id.is_some())
     }
 }
 
@@ -156,7 +172,7 @@ impl Default for GcConfig {
 pub struct NodeConfig {
     /// Node name.
     pub name: String,
-    /// Registered name of the provider (`cci`, `mock`).
+    /// Registered name of the provider (`cci`, `eci`, `mock`).
     pub provider: String,
     /// Kubelet port of this node; requests do not name the node, so each has its own.
     pub port: u16,
@@ -186,6 +202,8 @@ pub struct NodeConfig {
     pub cordon: bool,
     /// Settings of provider `cci`.
     pub cci: Option<CciConfig>,
+    /// Settings of provider `eci`; the environment may say all of them.
+    pub eci: Option<EciConfig>,
     /// Settings of provider `mock`; all of them have defaults.
     pub mock: Option<MockConfig>,
 }

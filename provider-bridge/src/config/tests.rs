@@ -26,6 +26,11 @@ nodes:
   port: 10350
   capacity: { cpu: '1', memory: 1Gi, pods: 10 }
   cci: *cci
+- name: virtual-node-eci-0
+  provider: eci
+  port: 10550
+  capacity: { cpu: 1000, memory: 2Ti, pods: 3000, others: { nvidia.com/gpu: 8 } }
+  eci: { region: cn-hangzhou, vSwitches: [vsw-1, vsw-2], securityGroup: sg-1, accessKeyFile: ak, secretKeyFile: sk }
 - name: burst-m
   provider: mock
   port: 10450
@@ -42,12 +47,14 @@ fn read(text: &str, env: &[(&str, &str)]) -> Result<BridgeConfig, ConfigProblem>
 #[test]
 fn the_contract_is_read() {
     let config = read(GOOD, &[]).unwrap();
-    assert_eq!(config.nodes.len(), 3);
+    assert_eq!(config.nodes.len(), 4);
     assert_eq!(config.nodes[0].capacity.cpu, "200");
     assert_eq!(config.nodes[0].capacity.ephemeral_storage.as_deref(), Some("20Ti"));
     assert_eq!(config.nodes[0].labels.get("example.com/Team").map(String::as_str), Some("Shop"));
     assert_eq!(config.nodes[1].cci.as_ref().unwrap().network.cidr, "192.168.0.0/18");
-    let mock = &config.nodes[2];
+    let mock = &config.nodes[3];
+    assert_eq!(config.nodes[2].cloud_region(), Some("cn-hangzhou"));
+    assert_eq!(config.nodes[2].eci.as_ref().unwrap().v_switches.items(), ["vsw-1", "vsw-2"]);
     assert_eq!(mock.capacity.others["nvidia.com/gpu"], "4");
     assert_eq!(mock.mock.as_ref().unwrap().delays(), Ok([500, 2000].map(Duration::from_millis)));
     assert_eq!(mock.cloud_zone(), "m");
@@ -73,10 +80,43 @@ fn scalars_can_come_from_the_environment() {
     assert_eq!(config.address.to_string(), "10.0.0.7");
 }
 
+/// The names of the vendor's chart: an installation of its virtual node moves without a settings section.
+#[test]
+fn the_vendors_variables_are_read() {
+    let (before, rest) = GOOD.split_once("  eci: {").unwrap();
+    let text = format!("{before}{}", rest.split_once("}\n").unwrap().1);
+    let env = [
+        ("ECI_REGION", "cn-beijing"),
+        ("ECI_VSWITCH", "vsw-xxxxxxx1, vsw-xxxxxxx2 ,vsw-xxxxxxx3"),
+        ("ECI_SECURITY_GROUP", "sg-9"),
+        ("ALIYUN_CLUSTERID", "c0ffee"),
+        ("ALIYUN_RESOURCEGROUP_ID", "rg-1"),
+        ("ECI_KUBE_PROXY", "False"),
+        ("ECI_ACCESS_KEY", "AK"),
+        ("ECI_SECRET_KEY", "topsecret"),
+    ];
+    let config = read(&text, &env).unwrap();
+    let node = &config.nodes[2];
+    let eci = node.eci.as_ref().unwrap();
+    assert_eq!(node.cloud_region(), Some("cn-beijing"));
+    assert_eq!(eci.v_switches.items(), ["vsw-xxxxxxx1", "vsw-xxxxxxx2", "vsw-xxxxxxx3"]);
+    assert_eq!((eci.security_group.as_deref(), eci.kube_proxy), (Some("sg-9"), Some(false)));
+    assert_eq!((eci.cluster_id.as_deref(), eci.resource_group.as_deref()), (Some("c0ffee"), Some("rg-1")));
+    assert!(node.names_its_cluster());
+    assert!(!format!("{config:?}").contains("topsecret"));
+    assert_eq!(eci.keys.as_ref().unwrap().0, "AK");
+    // What the file says wins.
+    let config = read(GOOD, &env).unwrap();
+    assert_eq!(config.nodes[2].cloud_region(), Some("cn-hangzhou"));
+    assert!(config.nodes[2].eci.as_ref().unwrap().keys.is_none());
+    let text = read(&text, &[("ECI_KUBE_PROXY", "perhaps")]).unwrap_err().to_string();
+    assert!(text.contains("nodes[2].eci.kubeProxy") && text.contains("true or false"), "{text}");
+}
+
 /// Each bad file is refused with the file, the key and what to do.
 #[test]
 fn bad_files_are_refused_in_words() {
-    let cases: [(&str, &str, &[&str]); 20] = [
+    let cases: [(&str, &str, &[&str]); 29] = [
         ("address: 198", "addres: 198", &["addres", "unknown field"]),
         ("    projectId: p", "    projectID: p", &["projectID"]),
         ("memory: 512Gi, pods", "memory: 4X, pods", &["nodes[0].capacity.memory", "4X", "512Gi"]),
@@ -94,17 +134,38 @@ fn bad_files_are_refused_in_words() {
             &["nodes[1].provider", "gcp", "cci"],
         ),
         ("  cci: *cci", "", &["nodes[1].cci", "missing"]),
-        ("stopDelay: 2s", "stopDelay: soon", &["nodes[2].mock.stopDelay", "soon", "500ms"]),
-        ("stopDelay: 2s", "stopDelay: -2s", &["nodes[2].mock.stopDelay", "-2s"]),
+        ("stopDelay: 2s", "stopDelay: soon", &["nodes[3].mock.stopDelay", "soon", "500ms"]),
+        ("stopDelay: 2s", "stopDelay: -2s", &["nodes[3].mock.stopDelay", "-2s"]),
         ("stopDelay: 2s", "stopTime: 2s", &["stopTime", "unknown field"]),
-        ("gpu: 4", "gpu: 1.5", &["nodes[2].capacity.others.nvidia.com/gpu", "whole"]),
-        ("nvidia.com/gpu: 4", "gpu: 4", &["nodes[2].capacity.others.gpu", "nvidia.com/gpu"]),
+        ("gpu: 4", "gpu: 1.5", &["nodes[3].capacity.others.nvidia.com/gpu", "whole"]),
+        ("nvidia.com/gpu: 4", "gpu: 4", &["nodes[3].capacity.others.gpu", "nvidia.com/gpu"]),
         (
             "pods: 10 }",
             "pods: 10, others: { nvidia.com/gpu: 1 } }",
             &["nodes[1].capacity.others.nvidia.com/gpu", "provider cci has no devices"],
         ),
         ("  cci: *cci", "  cci: *cci\n  mock: {}", &["nodes[1].mock", "belongs to provider mock"]),
+        ("region: cn-hangzhou, ", "", &["nodes[2].eci.region", "ECI_REGION"]),
+        ("[vsw-1, vsw-2]", "[' ', ',']", &["nodes[2].eci.vSwitches", "ECI_VSWITCH"]),
+        ("[vsw-1, vsw-2]", "'1,2,3,4,5,6,7,8,9,10,11'", &["nodes[2].eci.vSwitches", "11", "at most 10"]),
+        ("securityGroup: sg-1, ", "", &["nodes[2].eci.securityGroup", "ECI_SECURITY_GROUP"]),
+        (", secretKeyFile: sk }", " }", &["nodes[2].eci.secretKeyFile", "set both"]),
+        (
+            ", secretKeyFile: sk }",
+            ", secretKeyFile: sk, stsFile: s }",
+            &["nodes[2].eci.stsFile", "remove one"],
+        ),
+        ("region: cn-hangzhou, ", "region: cn-hangzhou, poll: 1h, ", &["nodes[2].eci.poll", "3s"]),
+        (
+            "region: cn-hangzhou, ",
+            "region: cn-hangzhou, clusterDns: dns, ",
+            &["nodes[2].eci.clusterDns", "address"],
+        ),
+        (
+            "nvidia.com/gpu: 8",
+            "amd.com/gpu: 8",
+            &["nodes[2].capacity.others.amd.com/gpu", "provider eci has no"],
+        ),
     ];
     for (from, to, expected) in cases {
         assert!(GOOD.contains(from), "{from}");

@@ -79,7 +79,7 @@ impl Desired {
 
 /// Region label: declared, else the provider's.
 fn region(config: &NodeConfig) -> Option<&str> {
-    config.region.as_deref().or_else(|| config.cci.as_ref().map(|cci| cci.region.as_str()))
+    config.cloud_region()
 }
 
 fn labels(view: NodeView<'_>) -> BTreeMap<String, String> {

@@ -108,6 +108,11 @@ fn query(container: &str, request: &ExecRequest) -> Vec<(&'static str, String)> 
 }
 
 impl Session {
+    /// A session over a socket that somebody else opened with one of the protocols; `half_close` for v5.
+    pub(in crate::cloud) const fn over(socket: Socket, half_close: bool) -> Self {
+        Self { socket, half_close }
+    }
+
     /// Moves bytes until the command ends or the client goes away.
     pub(in crate::cloud) async fn drive(self, streams: ExecProviderEnd) {
         let ExecProviderEnd { stdin, stdout, stderr, resize, outcome } = streams;

@@ -97,7 +97,7 @@ pub(in crate::cloud) fn forge(
     let links = spec.get("enableServiceLinks").and_then(Value::as_bool).unwrap_or(true);
     let services = service_env::variables(&resolved.services, &context.pod.namespace, links);
     let (node, cloud, sizes) = (context.node, rules.cloud, rules.sizes);
-    let sources = Sources { pod, node, cloud, resolved, sizes, services: &services };
+    let sources = Sources { pod, node, cloud, resolved, sizes, services: &services, plain: false };
     let mut copies = Copies::new(context);
     let mut notices = Vec::new();
 

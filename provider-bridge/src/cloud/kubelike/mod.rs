@@ -24,7 +24,7 @@ pub(in crate::cloud) use api::{Api, Dialect, Scope};
 pub(in crate::cloud) use call::Call;
 pub(in crate::cloud) use client::{Account, Client, Endpoint, Signed, authority, header_value};
 pub(in crate::cloud) use create::{create, delete};
-pub(in crate::cloud) use exec::open as open_exec;
+pub(in crate::cloud) use exec::{Session as ExecSession, open as open_exec};
 pub(in crate::cloud) use forge::{Context, Fields, Forged, Rules, forge};
 pub(in crate::cloud) use logs::open as open_log;
 #[cfg(test)]

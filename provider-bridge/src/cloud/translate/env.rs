@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::expand::{Expanded, Lookup, expand, protect};
@@ -49,6 +51,17 @@ pub(in crate::cloud) struct Sources<'a> {
     /// `None` leaves every `resourceFieldRef` to the cloud.
     pub(in crate::cloud) sizes: Option<&'a Sizes>,
     pub(in crate::cloud) services: &'a BTreeMap<String, String>,
+    /// The cloud has no Secrets and expands nothing: values of Secrets become plain ones as well.
+    pub(in crate::cloud) plain: bool,
+}
+
+/// The value of a variable at a cloud that expands nothing.
+#[derive(PartialEq, Eq)]
+pub(in crate::cloud) enum Plain<'a> {
+    /// This; may be secret.
+    Text(&'a str),
+    /// A field of the pod that the cloud fills in.
+    Field(&'a str),
 }
 
 /// A container's environment.
@@ -72,7 +85,7 @@ impl Environment {
         }
         let owner = format!("container {}", text(container, "name").unwrap_or_default());
         for source in list(container, "envFrom") {
-            environment.add_all(source, sources.resolved, &owner, notices)?;
+            environment.add_all(source, sources, &owner, notices)?;
         }
         for variable in list(container, "env") {
             let Some(name) = text(variable, "name") else { continue };
@@ -98,6 +111,25 @@ impl Environment {
             Expanded::Text(text) => Some(text),
             Expanded::Template(_) => None,
         }
+    }
+
+    /// Every variable with its final value, for clouds that expand nothing (`Sources::plain`).
+    pub(in crate::cloud) fn plain(&self) -> Vec<(&str, Plain<'_>)> {
+        let mut out: Vec<(&str, Plain<'_>)> = Vec::new();
+        for (name, variable) in &self.variables {
+            let value = match variable {
+                Variable::Text(text) => Plain::Text(text),
+                Variable::Field(reference) => {
+                    let path = reference.pointer("/fieldRef/fieldPath").and_then(Value::as_str);
+                    Plain::Field(path.unwrap_or("resourceFieldRef"))
+                }
+                // There are none where the sources are plain.
+                Variable::Template(_) | Variable::Secret(_) => continue,
+            };
+            out.retain(|(other, _)| *other != name.as_str());
+            out.push((name, value));
+        }
+        out
     }
 
     /// The secret values, by the key under which [`Self::entries`] refers to them.
@@ -145,7 +177,7 @@ impl Environment {
     fn add_all(
         &mut self,
         source: &Value,
-        resolved: &Resolved,
+        sources: &Sources<'_>,
         owner: &str,
         notices: &mut Vec<Notice>,
     ) -> Result<(), Problem> {
@@ -156,7 +188,7 @@ impl Environment {
             (None, None) => return Ok(()),
         };
         let name = text(reference, "name").unwrap_or_default();
-        let object = resolved.object(
+        let object = sources.resolved.object(
             kind,
             name,
             flag(reference, "optional"),
@@ -169,7 +201,7 @@ impl Environment {
         for (key, value) in valid {
             let value = match kind {
                 Kind::ConfigMap => Variable::Text(value.to_owned()),
-                Kind::Secret => Variable::Secret(value.to_owned()),
+                Kind::Secret => secret(value, sources, &format!("{prefix}{key}"), owner)?,
             };
             self.set(&format!("{prefix}{key}"), value);
         }
@@ -199,6 +231,12 @@ impl Environment {
         let Some(from) = from else {
             return Ok(Some(match expand(value, |name| self.lookup(name)) {
                 Expanded::Text(text) => Variable::Text(text),
+                Expanded::Template(_) if sources.plain => {
+                    return Err(Problem::Invalid(format!(
+                        "{user} refers to the pod's address, which {} only gives as a whole: use a variable of its own",
+                        sources.cloud
+                    )));
+                }
                 Expanded::Template(template) => Variable::Template(template),
             }));
         };
@@ -219,7 +257,7 @@ impl Environment {
         let keyed = [(Kind::ConfigMap, "configMapKeyRef"), (Kind::Secret, "secretKeyRef")];
         for (kind, field) in keyed {
             if let Some(reference) = from.get(field) {
-                return key_value(kind, reference, sources.resolved, user, notices);
+                return key_value(kind, reference, sources, user, notices);
             }
         }
         Err(Problem::Invalid(format!("{user} has a valueFrom that {} cannot provide", sources.cloud)))
@@ -229,17 +267,19 @@ impl Environment {
 fn key_value(
     kind: Kind,
     reference: &Value,
-    resolved: &Resolved,
+    sources: &Sources<'_>,
     user: &str,
     notices: &mut Vec<Notice>,
 ) -> Result<Option<Variable>, Problem> {
     let name = text(reference, "name").unwrap_or_default();
     let key = text(reference, "key").unwrap_or_default();
     let optional = flag(reference, "optional");
-    let Some(object) = resolved.object(kind, name, optional, user, notices)? else { return Ok(None) };
+    let Some(object) = sources.resolved.object(kind, name, optional, user, notices)? else {
+        return Ok(None);
+    };
     let value = pairs(object, "data").find(|(other, _)| *other == key).map(|(_, value)| value.to_owned());
     match value {
-        Some(value) if kind == Kind::Secret => Ok(Some(Variable::Secret(value))),
+        Some(value) if kind == Kind::Secret => secret(&value, sources, key, user).map(Some),
         Some(value) => Ok(Some(Variable::Text(value))),
         None if optional => {
             notices.push(kind.key_not_found(true, name, key, user));
@@ -247,6 +287,19 @@ fn key_value(
         }
         None => Err(Problem::Missing(kind.key_not_found(false, name, key, user))),
     }
+}
+
+/// A value of a Secret, decoded where the cloud must have it plain.
+fn secret(base64: &str, sources: &Sources<'_>, key: &str, user: &str) -> Result<Variable, Problem> {
+    if !sources.plain {
+        return Ok(Variable::Secret(base64.to_owned()));
+    }
+    let text = STANDARD.decode(base64).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    text.map(Variable::Text).ok_or_else(|| {
+        Problem::Invalid(format!(
+            "key {key} of a Secret, which {user} refers to, is no text: mount it as a file"
+        ))
+    })
 }
 
 fn secret_key(container: &str, index: usize) -> String {

@@ -13,7 +13,7 @@ mod references;
 pub(in crate::cloud) mod service_env;
 mod volumes;
 
-pub(in crate::cloud) use env::{Environment, Sources};
+pub(in crate::cloud) use env::{Environment, Plain, Sources};
 pub(in crate::cloud) use fetch::fetch;
 pub(in crate::cloud) use fields::{Size, Sizes};
 pub(in crate::cloud) use problem::{Kind, Notice, Problem, tell};
