@@ -29,6 +29,8 @@ pub struct Settings {
     pub default_policy: Policy,
     /// Whether admission writes the marker resources.
     pub marker: bool,
+    /// Whether auto pods go without a call while its answer is known.
+    pub spare_calls: bool,
     /// Whether the leader opens pods instead of an extender (driver `toleration`).
     pub toleration_driver: bool,
     /// What clouds charge.
@@ -49,6 +51,7 @@ impl Settings {
         Self {
             default_policy: config.default_policy,
             marker: config.marker,
+            spare_calls: config.spare_calls,
             toleration_driver: config.driver == Driver::Toleration,
             prices,
             exempt: config.namespace_exempt.clone(),

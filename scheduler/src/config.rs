@@ -25,6 +25,9 @@ pub struct Config {
     /// Whether admission puts the marker resources `burst.io/managed` and `burst.io/checked` on pods that need an
     /// extender call. Only where the scheduler's configuration declares both under `managedResources`.
     pub marker: bool,
+    /// Whether `auto` pods go without a call while real nodes have so much room that its answer is known. Only where
+    /// the scheduler has the score weights of the shipped profile.
+    pub spare_calls: bool,
     /// Namespaces whose pods and workloads are admitted untouched.
     pub namespace_exempt: Vec<String>,
     /// Namespace of burst: ledgers and the leader's Lease are in it.
@@ -50,6 +53,7 @@ impl Default for Config {
             https: Https::default(),
             default_policy: Policy::default(),
             marker: false,
+            spare_calls: false,
             namespace_exempt: Vec::new(),
             namespace: "burst-system".to_owned(),
             leader: LeaderOptions::default(),
@@ -188,7 +192,7 @@ fn driver<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Driver, D
 }
 
 /// Environment variables that override a scalar of the file, and the key that each one sets.
-pub const ENVIRONMENT: [(&str, &str); 11] = [
+pub const ENVIRONMENT: [(&str, &str); 12] = [
     ("BURST_KUBECONFIG", "kubeconfig"),
     ("BURST_HTTP_BIND", "http.bind"),
     ("BURST_HTTPS_BIND", "https.bind"),
@@ -196,6 +200,7 @@ pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("BURST_HTTPS_KEY_FILE", "https.keyFile"),
     ("BURST_DEFAULT_POLICY", "defaultPolicy"),
     ("BURST_MARKER", "marker"),
+    ("BURST_SPARE_CALLS", "spareCalls"),
     ("BURST_NAMESPACE", "namespace"),
     ("BURST_LEADER_ENABLED", "leader.enabled"),
     ("BURST_DRIVER", "driver"),

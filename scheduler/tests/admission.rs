@@ -71,8 +71,8 @@ fn review(namespace: &str, object: &Value, dry_run: bool) -> Vec<u8> {
 
 async fn judged(app: &App, body: &[u8]) -> Result<Verdict, LookupError> {
     let request: Request = parse(body).expect("a review");
-    let snapshot = app.cluster.snapshot();
-    let around = Around::of(app, &snapshot);
+    let (snapshot, load) = app.picture();
+    let around = Around::of(app, (&snapshot, load));
     match request.kind.kind.as_str() {
         _ if !request.sub_resource.is_empty() => resize(&request, &around).await,
         "Pod" => pod(&request, &around).await,
@@ -368,14 +368,42 @@ async fn objects_mark_the_namespaces_that_they_speak_for() {
     server.end().await;
 }
 
+/// While real nodes are mostly free an auto pod costs no call: the scheduler's taint score says what the extender would.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_spared_as_long_as_their_answer_is_known() {
+    let api = cluster();
+    api.put(json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "real"},
+        "status": {"allocatable": {"cpu": "10", "memory": "100Gi", "pods": "110"},
+                   "conditions": [{"type": "Ready", "status": "True"}]},
+    }));
+    let server = start_set(&api, true, None, Settings { spare_calls: true, ..settings() }).await;
+    let auto = bare(json!({"burst-to-cci": "auto"}));
+    let marker =
+        |pod: &Value| pod["spec"]["containers"][0]["resources"]["limits"]["burst.io/managed"].clone();
+    let free = admitted(&server.app, "shop", &auto).await;
+    assert_eq!((tolerated(&free), marker(&free)), (vec!["virtual-kubelet.io/provider"], Value::Null));
+    let mut other = bare(json!({}));
+    other["metadata"] = json!({"name": "other", "namespace": "shop", "uid": "other"});
+    other["spec"]["nodeName"] = json!("real");
+    other["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("4");
+    api.put(other);
+    eventually("four of ten cores are asked for", async || {
+        let pod = admitted(&server.app, "shop", &auto).await;
+        tolerated(&pod).len() == 2 && marker(&pod) == "1"
+    })
+    .await;
+    server.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_picture_is_no_verdict_for_pods_that_may_burst() {
     let api = cluster();
     let server = server(&api).await;
-    let snapshot = server.app.cluster.snapshot();
+    let (snapshot, load) = server.app.picture();
     let around = Around {
         fresh: Err("burst: the API server was last heard 300 s ago".to_owned()),
-        ..Around::of(&server.app, &snapshot)
+        ..Around::of(&server.app, (&snapshot, load))
     };
     let ask =
         async |object: &Value| pod(&parse(&review("shop", object, false)).expect("a review"), &around).await;

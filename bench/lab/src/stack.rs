@@ -72,6 +72,8 @@ pub struct StackOptions {
     pub cloud_arguments: Vec<String>,
     /// Whether pods that need a call are marked for the extender.
     pub marker: bool,
+    /// Whether auto pods go without a call while its answer is known, as shipped.
+    pub spare_calls: bool,
     /// The operator's price book; without it burst-scheduler has the one that it is shipped with.
     pub prices: Option<Value>,
     /// How decisions reach the scheduler.
@@ -88,6 +90,7 @@ impl Default for StackOptions {
             mock_nodes: 0,
             cloud_arguments: Vec::new(),
             marker: true,
+            spare_calls: true,
             prices: None,
             driver: Driver::default(),
             leader: true,
@@ -339,6 +342,7 @@ async fn start_scheduler(lab: &Lab, options: &StackOptions) -> Result<Process> {
         "http": {"bind": PAGE},
         "https": {"bind": "0.0.0.0:10260", "certFile": serving.cert, "keyFile": serving.key},
         "marker": options.marker,
+        "spareCalls": options.spare_calls,
         "driver": options.driver.word(),
         // Moves home are waited for.
         "leader": {"roomSeconds": 6, "enabled": options.leader},

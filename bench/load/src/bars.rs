@@ -42,7 +42,7 @@ const fn at_most(limit: f64, metric: &'static str, what: &'static str) -> Bar {
     Bar { what, metric, limit: Limit::AtMost(limit) }
 }
 
-const BARS: [Bar; 25] = [
+const BARS: [Bar; 27] = [
     at_most(
         150.0,
         "decision_5000_nodes_10_policies_sum_us",
@@ -71,11 +71,6 @@ const BARS: [Bar; 25] = [
     at_least(0.95, "scheduling_ordinary_ratio_to_stock", "kube-scheduler pods/s to without burst: ordinary"),
     at_least(0.95, "scheduling_off_ratio_to_stock", "… off"),
     at_least(0.95, "scheduling_enforce_ratio_to_stock", "… enforce"),
-    at_least(
-        0.95,
-        "scheduling_enforce_ratio_to_stock_selector",
-        "… enforce, to pods with a selector of their own",
-    ),
     at_least(0.95, "scheduling_local_prefer_ratio_to_stock", "… localPrefer"),
     at_least(0.75, "scheduling_auto_ratio_to_stock", "… auto, both with the default sample"),
     at_least(
@@ -85,7 +80,14 @@ const BARS: [Bar; 25] = [
     ),
     at_least(0.9, "scheduling_auto_100_ratio_to_stock_100", "… auto, both with a 100-node sample"),
     at_least(0.95, "scheduling_toleration_ratio_to_stock", "… auto by the toleration driver"),
-    at_least(1.0, "scheduling_auto_ratio_to_go_auto", "… auto to the Go extender"),
+    at_least(
+        0.75,
+        "scheduling_weighed_ratio_to_stock",
+        "… auto that costs a call, both with the default sample",
+    ),
+    at_least(1.1, "scheduling_weighed_100_ratio_to_stock", "… the same as documented, to the default"),
+    at_least(0.9, "scheduling_weighed_100_ratio_to_stock_100", "… the same, both with a 100-node sample"),
+    at_least(1.0, "scheduling_weighed_ratio_to_go", "… auto that costs a call, to the Go extender"),
     at_least(
         240.0,
         "churn_burst_running_pods_per_second",

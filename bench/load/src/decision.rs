@@ -190,6 +190,7 @@ impl<'s> Bench<'s> {
             fresh: Ok(()),
             settings: &self.settings,
             lookups: &self.lookups,
+            load: self.load,
             sold_out: false,
         };
         let request = review::parse(&self.review)?;

@@ -11,8 +11,9 @@
 //! grants and bindings compete for the cores as they would for a burst of new pods. Beside the rate that is compared
 //! stands the one from the first grant on, if that came before the first binding: nothing of the driver's work is outside.
 //!
-//! A pod that may run on virtual nodes only makes kube-scheduler look at every node, whoever asked for it; so beside the
-//! ordinary pods without burst, pods that ask for it by a selector of their own are what enforce is compared with.
+//! Real nodes are mostly free here, so auto pods cost no call (`spareCalls`). What a call costs is measured beside it: by
+//! pods of a burst-scheduler that spares none, by the Go extender, and by a server that reads the request and answers
+//! nothing at once, which is what kube-scheduler's own side of a call leaves to anybody.
 //!
 //! kube-scheduler's own limit of 50 requests per second is lifted in every variant, for it would be all that is seen.
 
@@ -51,9 +52,6 @@ const UNLIMITED: u32 = 10_000;
 /// Whose CPU time is shown.
 const MEASURED: [&str; 3] = ["kube-scheduler", "kube-apiserver", "burst-scheduler"];
 
-/// Not a policy: the pods choose virtual nodes by a selector and tolerations of their own.
-const OWN_SELECTOR: &str = "own selector";
-
 /// How much is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -75,6 +73,8 @@ enum Setup {
     Stock,
     /// As `deploy/scheduler/kube-scheduler-config.yaml`.
     Burst,
+    /// The same, and every auto pod costs a call.
+    Weighed,
     /// No extender; the leader of burst grants.
     Toleration,
     /// As `Burst`, with the Go extender's address.
@@ -87,16 +87,20 @@ impl Setup {
     const fn driver(self) -> Driver {
         match self {
             Self::Toleration => Driver::Toleration,
-            Self::Stock | Self::Burst | Self::Go | Self::Nothing => Driver::Extender,
+            Self::Stock | Self::Burst | Self::Weighed | Self::Go | Self::Nothing => Driver::Extender,
         }
     }
 
     const fn with_burst(self) -> bool {
-        matches!(self, Self::Burst | Self::Toleration)
+        matches!(self, Self::Burst | Self::Weighed | Self::Toleration)
     }
 
     const fn with_extender(self) -> bool {
-        matches!(self, Self::Burst | Self::Go | Self::Nothing)
+        matches!(self, Self::Burst | Self::Weighed | Self::Go | Self::Nothing)
+    }
+
+    const fn spares_calls(self) -> bool {
+        !matches!(self, Self::Weighed | Self::Go | Self::Nothing)
     }
 }
 
@@ -121,19 +125,20 @@ const fn variant(
     Variant { name, setup, sample, policy, against }
 }
 
-const VARIANTS: [Variant; 13] = [
+const VARIANTS: [Variant; 14] = [
     variant("stock", Setup::Stock, None, None, &[]),
     variant("ordinary", Setup::Burst, None, None, &["stock"]),
     variant("off", Setup::Burst, None, Some("off"), &["stock"]),
-    variant("stock_selector", Setup::Stock, None, Some(OWN_SELECTOR), &["stock"]),
-    variant("enforce", Setup::Burst, None, Some("enforce"), &["stock_selector", "stock"]),
+    variant("enforce", Setup::Burst, None, Some("enforce"), &["stock"]),
     variant("local_prefer", Setup::Burst, None, Some("localPrefer"), &["stock"]),
-    variant("auto", Setup::Burst, None, Some("auto"), &["stock", "go_auto", "nothing"]),
+    variant("auto", Setup::Burst, None, Some("auto"), &["stock"]),
     variant("toleration", Setup::Toleration, None, Some("auto"), &["stock"]),
-    variant("go_auto", Setup::Go, None, Some("auto"), &["stock"]),
+    variant("weighed", Setup::Weighed, None, Some("auto"), &["stock", "go", "nothing"]),
+    variant("go", Setup::Go, None, Some("auto"), &["stock"]),
     variant("nothing", Setup::Nothing, None, Some("auto"), &["stock"]),
     variant("stock_100", Setup::Stock, Some(2), None, &["stock"]),
-    variant("auto_100", Setup::Burst, Some(2), Some("auto"), &["stock", "stock_100", "nothing_100"]),
+    variant("auto_100", Setup::Burst, Some(2), Some("auto"), &["stock", "stock_100"]),
+    variant("weighed_100", Setup::Weighed, Some(2), Some("auto"), &["stock", "stock_100", "nothing_100"]),
     variant("nothing_100", Setup::Nothing, Some(2), Some("auto"), &["stock", "stock_100"]),
 ];
 
@@ -219,13 +224,21 @@ impl Rate {
     }
 }
 
+/// How burst-scheduler is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct How {
+    driver: Driver,
+    leader: bool,
+    spare_calls: bool,
+}
+
 /// The cluster, and what runs beside it.
 struct Bench {
     lab: Lab,
     size: Size,
     pods: Api<Pod>,
     /// burst-scheduler, and how it was started.
-    burst: Option<(Driver, bool, Process)>,
+    burst: Option<(How, Process)>,
     _go: Process,
 }
 
@@ -251,7 +264,13 @@ impl Bench {
 
     async fn measure(&mut self, variant: &Variant) -> Result<Rate> {
         // The toleration driver's pods are admitted by a burst-scheduler that does not grant.
-        self.run_burst(variant.setup.driver(), variant.setup != Setup::Toleration).await?;
+        let setup = variant.setup;
+        let how = How {
+            driver: setup.driver(),
+            leader: setup != Setup::Toleration,
+            spare_calls: setup.spares_calls(),
+        };
+        self.run_burst(how).await?;
         self.create(variant).await?;
         if !variant.setup.with_burst() || variant.setup == Setup::Toleration {
             self.stop_burst().await?;
@@ -261,7 +280,7 @@ impl Bench {
         let mut scheduler =
             self.lab.spawn_scheduler("kube-scheduler", &SchedulerChoice::Configured(config))?;
         if variant.setup == Setup::Toleration {
-            self.run_burst(Driver::Toleration, true).await?;
+            self.run_burst(How { leader: true, ..how }).await?;
         }
         let before = cpu_by_name(MEASURED)?;
         let bound = bound.await?;
@@ -275,19 +294,20 @@ impl Bench {
     }
 
     /// Sees to it that burst-scheduler runs so.
-    async fn run_burst(&mut self, driver: Driver, leader: bool) -> Result<()> {
-        if self.burst.as_ref().is_some_and(|(d, l, _)| (*d, *l) == (driver, leader)) {
+    async fn run_burst(&mut self, how: How) -> Result<()> {
+        if self.burst.as_ref().is_some_and(|(running, _)| *running == how) {
             return Ok(());
         }
         self.stop_burst().await?;
-        let options = StackOptions { driver, leader, ..StackOptions::default() };
+        let How { driver, leader, spare_calls } = how;
+        let options = StackOptions { driver, leader, spare_calls, ..StackOptions::default() };
         let process = lab::start_deciding_side(&self.lab, &options).await?;
-        self.burst = Some((driver, leader, process));
+        self.burst = Some((how, process));
         Ok(())
     }
 
     async fn stop_burst(&mut self) -> Result<()> {
-        if let Some((_, _, mut process)) = self.burst.take() {
+        if let Some((_, mut process)) = self.burst.take() {
             process.check_running()?;
             process.kill().await?;
             // The next one leads at once.
@@ -298,14 +318,14 @@ impl Bench {
     }
 
     /// A rate means nothing if the pods went elsewhere: enforce goes to the virtual node, what has room here stays here.
-    /// Pods that tolerate the virtual node are the stock scheduler's to place.
+    /// Pods that tolerate the virtual node are the scheduler's to place where nobody says anything of it.
     async fn expected_side(&self, variant: &Variant) -> Result<()> {
         let all = self.pods.list(&ListParams::default()).await?;
         let node = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
         let on_virtual = all.iter().filter(|pod| node(pod).as_deref() == Some(VIRTUAL)).count();
         let expected = match (variant.setup, variant.policy) {
-            (Setup::Toleration, _) => return Ok(()),
-            (_, Some("enforce" | OWN_SELECTOR)) => self.size.pods,
+            (Setup::Toleration | Setup::Nothing, _) => return Ok(()),
+            (_, Some("enforce")) => self.size.pods,
             _ => 0,
         };
         ensure!(
@@ -357,7 +377,7 @@ impl Bench {
         let elsewhere = match variant.setup {
             Setup::Go => Some(format!("http://{GO}")),
             Setup::Nothing => Some(format!("http://{GO}/nothing")),
-            Setup::Stock | Setup::Burst | Setup::Toleration => None,
+            Setup::Stock | Setup::Burst | Setup::Weighed | Setup::Toleration => None,
         };
         if let Some(elsewhere) = elsewhere {
             let extender = config["extenders"].get_mut(0).context("no extender")?;
@@ -378,7 +398,7 @@ impl Bench {
 fn as_meant(pod: &Value, variant: &Variant) -> Result<()> {
     let marked = !pod["spec"]["containers"][0]["resources"]["requests"][keys::MARKER_RESOURCE].is_null();
     let governed = !pod["metadata"]["labels"][keys::GOVERNED].is_null();
-    let asked = variant.setup.with_extender() && variant.policy == Some("auto");
+    let asked = !variant.setup.spares_calls() && variant.policy == Some("auto");
     ensure!(marked == asked, "marked: {marked}, and the extender is to be asked: {asked}");
     let waits = variant.setup == Setup::Toleration;
     ensure!(governed == waits, "governed: {governed}, and it is to wait for a grant: {waits}");
@@ -394,15 +414,8 @@ fn pod(index: usize, variant: &Variant) -> Value {
                 "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}}],
         },
     });
-    match variant.policy {
-        Some(OWN_SELECTOR) => {
-            pod["spec"]["nodeSelector"] = json!({keys::NODE_TYPE: keys::NODE_TYPE_VIRTUAL});
-            pod["spec"]["tolerations"] = json!([
-                {"key": keys::TAINT_PROVIDER, "operator": "Exists"}, {"key": keys::TAINT_PREFER, "operator": "Exists"},
-            ]);
-        }
-        Some(policy) => pod["metadata"]["labels"] = json!({"burst-to-cci": policy}),
-        None => {}
+    if let Some(policy) = variant.policy {
+        pod["metadata"]["labels"] = json!({"burst-to-cci": policy});
     }
     pod
 }

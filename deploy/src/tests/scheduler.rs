@@ -1,8 +1,9 @@
 //! Every KubeSchedulerConfiguration that is shipped keeps the promise of localPrefer.
 
+use policies::decide::score::DECISIVE;
 use policies::keys;
 use policies::proof::{Facts, verify};
-use policies::scheduler_config::{Extender, SchedulerConfig};
+use policies::scheduler_config::{Extender, SchedulerConfig, ScoreWeights};
 use serde_json::Value;
 
 const FILE: &str = "scheduler/kube-scheduler-config.yaml";
@@ -32,6 +33,19 @@ fn local_prefer_is_proved_by_taint_with_room_to_spare() {
         let sample = config.nodes_to_find(&config.effective_profiles()[0], 5000);
         assert_eq!(sample, 100, "the documented profile samples 100 nodes at 5000");
     }
+}
+
+/// What is decided without a call would be decided so with it: the extender's score, and the taint's in its place.
+#[test]
+fn a_decisive_score_outweighs_all_others_as_the_taint_does() {
+    let config = config();
+    let weights = ScoreWeights::of(&config.effective_profiles()[0]);
+    let taint = weights.get("TaintToleration");
+    // Of auto pods that are weighed by a call the taint says nothing.
+    let others = 100 * (weights.sum() - taint);
+    let lean = -DECISIVE * 10 * config.extenders[0].weight;
+    assert!(lean > others, "a call: {lean} against {others}");
+    assert!(100 * taint > others, "the taint: {} against {others}", 100 * taint);
 }
 
 #[test]

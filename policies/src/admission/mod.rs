@@ -38,6 +38,9 @@ pub struct Settings {
     pub marker: bool,
     /// Whether some place is sold out now: what is open at admission may be refused when the pod is placed.
     pub sold_out: bool,
+    /// Whether `auto` pods are left to the scheduler's taint score for now: real nodes have so much room that the extender's
+    /// answer ([`crate::decide::score::DECISIVE`]) would say the same.
+    pub spare_call: bool,
     /// Whether the providers in use need a container that asks for CPU (CCI does).
     pub cpu_required: bool,
     /// What a burst pod without any request asks for.

@@ -1,7 +1,7 @@
 //! What admission writes on a pod (DESIGN 4.2): merged into what the user wrote, never in its place.
 //!
 //! off: kept off virtual nodes if its own tolerations would let it in. auto: both tolerations, and the marker by
-//! which the extender weighs it. localPrefer: the provider toleration. enforce: both tolerations and required affinity.
+//! which the extender weighs it; while the weighing is decided beforehand the provider toleration alone. localPrefer: the provider toleration. enforce: both tolerations and required affinity.
 //! Whom the extender is to check as well gets the second marker; both only where the scheduler declares them.
 //! A pod that a policy object governs gets no provider toleration: the leader grants it. A pod with `nodeName` skips
 //! scheduling, so only labels and annotations are written. Applying the result twice is once.
@@ -49,9 +49,17 @@ pub fn admit_pod(
     let may_burst = resolved.policy != Policy::Off && unsupported.is_empty();
     let governance = governance.filter(|_| may_burst);
     let held_back = governance.is_some_and(|g| g.holds_back);
+    let marks = settings.marker && declares_the_markers(&facts.scheduler_name);
+    // Who accepts our taint by itself leaves nothing to the taint score.
+    let spared = settings.spare_call
+        && marks
+        && !held_back
+        && resolved.policy == Policy::Auto
+        && !tolerations::covers(facts, keys::TAINT_PREFER, TaintEffect::PreferNoSchedule);
     if facts.node_name.is_none() {
         let providers = &settings.providers;
-        write_scheduling(&mut draft, facts, resolved, (governance, providers), unsupported, &mut warnings);
+        let way = Way { governance, providers, spared };
+        write_scheduling(&mut draft, facts, resolved, &way, unsupported, &mut warnings);
         // A grant chooses the tier, and with it the nodes.
         if may_burst && resolved.policy == Policy::Enforce && !held_back {
             affinity::name_nodes(&mut draft, &settings.virtual_nodes);
@@ -68,12 +76,8 @@ pub fn admit_pod(
     }
     if held_back && facts.node_name.is_none() {
         unmark(&mut draft);
-    } else if settings.marker
-        && facts.node_name.is_none()
-        && may_burst
-        && declares_the_markers(&facts.scheduler_name)
-    {
-        mark(&mut draft, keys::MARKER_RESOURCE, resolved.policy == Policy::Auto);
+    } else if marks && facts.node_name.is_none() && may_burst {
+        mark(&mut draft, keys::MARKER_RESOURCE, resolved.policy == Policy::Auto && !spared);
         let doubtful = settings.sold_out || tolerations::opens_one_of(&draft, &settings.providers.unable);
         mark(&mut draft, keys::CHECKED_RESOURCE, is_checked(pod, facts, resolved.policy, doubtful));
     }
@@ -146,7 +150,7 @@ fn write_scheduling(
     draft: &mut Draft,
     facts: &PodFacts,
     resolved: &Resolved,
-    way: Way<'_>,
+    way: &Way<'_>,
     unsupported: &[Unsupported],
     warnings: &mut Vec<String>,
 ) {
@@ -158,6 +162,7 @@ fn write_scheduling(
     match resolved.policy {
         _ if withheld => keep_off(draft, facts),
         Policy::Off => keep_off(draft, facts),
+        Policy::Auto if way.spared => open_provider(draft, facts, resolved, way),
         Policy::Auto => open(draft, facts, resolved, way),
         Policy::LocalPrefer => open_provider(draft, facts, resolved, way),
         Policy::Enforce => {
@@ -174,19 +179,26 @@ fn write_scheduling(
     }
 }
 
-/// What decides how virtual nodes are opened: who governs the pod, and which providers can run it.
-type Way<'w> = (Option<&'w Governance>, &'w Providers);
+/// What decides how virtual nodes are opened.
+struct Way<'w> {
+    /// Who governs the pod.
+    governance: Option<&'w Governance>,
+    /// Which providers can run it.
+    providers: &'w Providers,
+    /// The scheduler's taint score weighs it, and no call.
+    spared: bool,
+}
 
-fn open(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, way: Way<'_>) {
+fn open(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, way: &Way<'_>) {
     open_provider(draft, facts, resolved, way);
     tolerations::accept_preference(draft, facts);
 }
 
 /// Opens virtual nodes to the pod now, or leaves that to the leader.
-fn open_provider(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, (governance, providers): Way<'_>) {
-    match governance.filter(|g| g.holds_back) {
+fn open_provider(draft: &mut Draft, facts: &PodFacts, resolved: &Resolved, way: &Way<'_>) {
+    match way.governance.filter(|g| g.holds_back) {
         Some(governance) => governance::hold_back(draft, facts, governance.gates),
-        None if !providers.unable.is_empty() => tolerations::open_some(draft, facts, &providers.able),
+        None if !way.providers.unable.is_empty() => tolerations::open_some(draft, facts, &way.providers.able),
         None => tolerations::open_provider(draft, facts, resolved.provider),
     }
 }

@@ -180,6 +180,25 @@ fn auto() {
 }
 
 #[test]
+fn auto_whose_weighing_is_decided_costs_no_call() {
+    let mut world = World::default();
+    world.settings.spare_call = true;
+    let (spared, _) = admitted(&world, &pod(burst("auto"), json!({})));
+    assert_eq!(spared["spec"]["tolerations"], json!([provider()]), "the scheduler's taint score weighs it");
+    assert_eq!(spared["spec"]["containers"], pod(None, json!({}))["spec"]["containers"]);
+    assert_eq!(recorded(&spared), ("auto", "pod label burst-to-cci"));
+    // Written by its user, or by the in-process policy: then only a call can weigh it.
+    let (asked, _) = admitted(&world, &pod(burst("auto"), json!({"tolerations": [prefer()]})));
+    assert_eq!(asked["spec"]["containers"][0]["resources"]["limits"], json!({"burst.io/managed": "1"}));
+    let elsewhere = json!({"schedulerName": "burst-scheduler"});
+    let (elsewhere, _) = admitted(&world, &pod(burst("auto"), elsewhere));
+    assert_eq!(elsewhere["spec"]["tolerations"], json!([provider(), prefer()]), "asked about every pod");
+    world.settings.sold_out = true;
+    let (checked, _) = admitted(&world, &pod(burst("auto"), json!({})));
+    assert_eq!(checked["spec"]["containers"][0]["resources"]["limits"], json!({"burst.io/checked": "1"}));
+}
+
+#[test]
 fn local_prefer_does_not_tolerate_our_taint() {
     let (after, warnings) = admitted(&World::default(), &pod(burst("localPrefer"), json!({})));
     assert_eq!(after["spec"]["tolerations"], json!([provider()]));

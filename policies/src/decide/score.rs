@@ -11,6 +11,10 @@ use crate::{
     resources::Resources,
 };
 
+/// Scores up to this one outweigh everything else that the shipped profile of kube-scheduler weighs (200 points each, all
+/// other plugins together 1200): what a call would answer is known before it. At most 399 thousandths of pressure.
+pub const DECISIVE: i64 = -7;
+
 /// Room and use of the real nodes together. Sum it once per snapshot: scoring a pod is then constant time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LocalLoad {

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use cluster::Snapshot;
 use cluster::kept::Kept;
+use policies::decide::score::LocalLoad;
 
 use crate::app::{App, Settings};
 use crate::verbs::Stock;
@@ -39,16 +40,18 @@ pub struct Around<'a> {
     pub settings: &'a Settings,
     /// What has to be asked of the API server.
     pub lookups: &'a Lookups,
+    /// Room and use of the real nodes together, of the same picture.
+    pub load: LocalLoad,
     /// Whether some place is sold out now.
     pub sold_out: bool,
 }
 
 impl<'a> Around<'a> {
-    /// As of now.
-    pub fn of(app: &'a App, snapshot: &'a Snapshot) -> Self {
+    /// As of the picture, see [`App::picture`].
+    pub fn of(app: &'a App, (snapshot, load): (&'a Snapshot, LocalLoad)) -> Self {
         let reports = app.reports.get().map(Kept::objects);
         let sold_out =
             reports.as_deref().map(Stock::as_of_now).is_some_and(|stock| stock.sold_out_somewhere());
-        Self { snapshot, fresh: app.fresh(), settings: &app.settings, lookups: &app.lookups, sold_out }
+        Self { snapshot, fresh: app.fresh(), settings: &app.settings, lookups: &app.lookups, load, sold_out }
     }
 }

@@ -8,6 +8,7 @@ use cluster::policy_objects::PolicyObjects;
 use policies::admission::{Governance, Settings, admit_pod};
 use policies::burst_policy::{PolicyKind, PolicyObject, best};
 use policies::daemons::{self, Beside};
+use policies::decide::score::{DECISIVE, score_virtual};
 use policies::keys;
 use policies::pod::{FactsError, OwnerRef, PodFacts};
 use policies::policy::Policy;
@@ -133,6 +134,9 @@ fn judge(
     let wishes = Settings {
         marker: around.settings.marker && !around.settings.toleration_driver,
         sold_out: around.sold_out,
+        spare_call: around.settings.spare_calls
+            && !around.sold_out
+            && score_virtual(&around.load, facts.requests) <= DECISIVE,
         cpu_required: opinion.cpu_required,
         default_request: None,
         virtual_labels: virtual_labels(snapshot),

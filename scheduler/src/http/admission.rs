@@ -78,8 +78,8 @@ async fn review(app: &App, hook: Hook, payload: Payload) -> Result<(&'static str
 }
 
 async fn judge(app: &App, hook: Hook, request: &Request) -> Result<Verdict, LookupError> {
-    let snapshot = app.cluster.snapshot();
-    let around = Around::of(app, &snapshot);
+    let (snapshot, load) = app.picture();
+    let around = Around::of(app, (&snapshot, load));
     match hook {
         Hook::Pods => pod(request, &around).await,
         Hook::Workloads => Ok(workload(request, &around).await),

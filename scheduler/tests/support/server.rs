@@ -37,6 +37,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         default_policy: Policy::Off,
         marker: true,
+        spare_calls: false,
         toleration_driver: false,
         prices: Arc::default(),
         exempt: vec!["kube-system".to_owned()],

@@ -77,6 +77,7 @@ prop_compose! {
             settings: Settings {
                 marker,
                 sold_out: default_request,
+                spare_call: cpu_required,
                 cpu_required,
                 default_request: default_request.then(|| DefaultRequest { cpu: "1".into(), memory: "1Gi".into() }),
                 virtual_labels: virtual_labels.map(|key| [key.to_owned()].into()),

@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn volumes_carry_their_contents() {
         let spec = format!(
-            "{GOOD}  volumes:\n  - {{name: s, secret: {{key: aGk=}}}}\n  - {{name: m, configMap: {{a.txt: hi}}}}\n  - {{name: n, configMap: {{name: other}}}}\n"
+            "{GOOD}  volumes:\n  - {{name: s, secret: {{key: aGk=}}}}\n  - {{name: m, configMap: {{a.txt: hi}}}}\n  - {{name: third, configMap: {{name: other}}}}\n"
         );
         let text = format!(
             "apiVersion: v1\nkind: Pod\nspec:\n{spec}---\nkind: ConfigMap\nmetadata: {{name: other}}\ndata: {{b: there}}\n"
