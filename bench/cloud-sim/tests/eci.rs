@@ -14,10 +14,13 @@ mod support;
 
 use std::time::Duration;
 
+use futures::{SinkExt, StreamExt};
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use support::{Client, Cloud};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 const IMAGE: [(&str, &str); 2] = [("Container.1.Name", "c"), ("Container.1.Image", "busybox")];
 
@@ -371,5 +374,43 @@ async fn a_deletion_wins_over_a_restart_and_volumes_only_grow() {
     );
     gone(client, &id).await;
     assert_eq!((open_bills(client).await, client.meter().await["closed"].clone()), (0, json!(1)));
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_terminal_speaks_bytes_or_channels_and_its_address_is_good_once() {
+    let cloud = Cloud::of("eci", &[]).await;
+    let client = &cloud.client;
+    let id = create(client, "web", &[]).await;
+    until(client, &id, "Running").await;
+    let ask = [
+        ("ContainerGroupId", id.as_str()),
+        ("ContainerName", "c"),
+        ("Command", "[\"cat\"]"),
+        ("Stdin", "true"),
+        ("TTY", "True"),
+    ];
+    let address = async || {
+        client.eci("ExecContainerCommand", &ask).await["WebSocketUri"]
+            .as_str()
+            .expect("an address")
+            .to_owned()
+    };
+    let first = address().await;
+    let (mut socket, _) = tokio_tungstenite::connect_async(&first).await.expect("a terminal");
+    socket.send(Message::text("typed")).await.expect("sent");
+    let said = socket.next().await.expect("something").expect("a message");
+    assert_eq!(said.into_data(), "typed");
+    assert!(tokio_tungstenite::connect_async(&first).await.is_err(), "one login");
+    let late = address().await;
+    client.post("/_sim/clock", json!({"advanceSeconds": 31})).await;
+    assert!(tokio_tungstenite::connect_async(&late).await.is_err(), "30 seconds");
+    client.post("/_sim/variants", json!({"terminalFrames": "channels"})).await;
+    let mut request = address().await.into_client_request().expect("a request");
+    request.headers_mut().insert("sec-websocket-protocol", "v5.channel.k8s.io".parse().expect("a value"));
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.expect("a terminal");
+    socket.send(Message::binary(&b"\0typed"[..])).await.expect("sent");
+    let said = socket.next().await.expect("something").expect("a message");
+    assert_eq!(said.into_data(), &b"\x01typed"[..]);
     cloud.stop().await;
 }

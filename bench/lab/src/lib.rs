@@ -7,6 +7,7 @@
 mod binaries;
 mod browser;
 mod ca;
+mod clouds;
 mod control_plane;
 mod enter;
 mod host_ports;
@@ -21,6 +22,7 @@ mod workload;
 pub use binaries::{Tools, built_binary, ensure_tools, repository_root};
 pub use browser::ensure_chromium;
 pub use ca::{Authority, Issued};
+pub use clouds::{AnotherCloud, CloudApi};
 pub use control_plane::{Lab, LabOptions, SchedulerChoice};
 pub use enter::{Entry, enter, shutdown_requested};
 pub use host_ports::HostPorts;

@@ -24,7 +24,7 @@ pub enum CloudRuntime {
 }
 
 impl CloudRuntime {
-    const fn flag(self) -> &'static str {
+    pub(crate) const fn flag(self) -> &'static str {
         match self {
             Self::Script => "script",
             Self::Process => "process",
@@ -110,6 +110,10 @@ pub struct Stack {
     options: StackOptions,
 }
 
+/// Keys and project of every simulated cloud.
+pub(crate) const ACCESS_KEY: &str = "LABACCESSKEY";
+pub(crate) const SECRET_KEY: &str = "lab-secret-key";
+pub(crate) const PROJECT: &str = "lab-project";
 /// The simulator's address.
 const CLOUD: &str = "198.18.0.1:7443";
 /// The capacity page, metrics and the plain-text extender.
@@ -312,8 +316,8 @@ fn start_cloud(lab: &Lab, options: &StackOptions) -> Result<Process> {
     std::fs::create_dir_all(&state)?;
     let mut command = Command::new(built_binary("cloud-sim")?);
     command
-        .args(["--listen", CLOUD, "--project-id", "lab-project", "--access-key", "LABACCESSKEY"])
-        .args(["--secret-key", "lab-secret-key", "--runtime", options.runtime.flag(), "--bridge", BRIDGE])
+        .args(["--listen", CLOUD, "--project-id", PROJECT, "--access-key", ACCESS_KEY])
+        .args(["--secret-key", SECRET_KEY, "--runtime", options.runtime.flag(), "--bridge", BRIDGE])
         .args(["--subnet", BRIDGE_SUBNET])
         .arg("--tls-cert")
         .arg(&serving.cert)
@@ -398,8 +402,8 @@ fn credentials(lab: &Lab) -> PathBuf {
 fn write_credentials(lab: &Lab) -> Result<()> {
     let secrets = credentials(lab);
     std::fs::create_dir_all(&secrets)?;
-    std::fs::write(secrets.join("access-key"), "LABACCESSKEY")?;
-    Ok(std::fs::write(secrets.join("secret-key"), "lab-secret-key")?)
+    std::fs::write(secrets.join("access-key"), ACCESS_KEY)?;
+    Ok(std::fs::write(secrets.join("secret-key"), SECRET_KEY)?)
 }
 
 fn virtual_node(lab: &Lab, secrets: &std::path::Path, index: usize) -> Value {
@@ -411,7 +415,7 @@ fn virtual_node(lab: &Lab, secrets: &std::path::Path, index: usize) -> Value {
         "cci": {
             "endpoint": format!("https://{CLOUD}"),
             "region": "cn-north-4",
-            "projectId": "lab-project",
+            "projectId": PROJECT,
             "domainId": "lab-domain",
             "accessKeyFile": secrets.join("access-key"),
             "secretKeyFile": secrets.join("secret-key"),
@@ -441,7 +445,7 @@ fn write_yaml(path: &PathBuf, value: &Value) -> Result<()> {
     Ok(std::fs::write(path, serde_json::to_vec_pretty(value)?)?)
 }
 
-async fn curl(lab: &Lab, args: &[&str]) -> Result<Value> {
+pub(crate) async fn curl(lab: &Lab, args: &[&str]) -> Result<Value> {
     let output = Command::new("curl")
         .args(["-sS", "--max-time", "10", "--cacert"])
         .arg(lab.authority().ca_cert())

@@ -8,6 +8,7 @@ use e2e::{Case, cases};
 use lab::CloudRuntime;
 
 mod cloud_answers;
+mod clouds;
 mod daemons;
 mod deletion;
 mod drivers;
@@ -68,6 +69,7 @@ const CASES: &[(&str, Case)] = cases![
     home::pods_come_home_one_by_one,
     home::a_disruption_budget_keeps_them,
     cloud_answers::refusals_are_told_and_survived,
+    clouds::eci_and_cube_stand_beside,
     daemons::an_agent_runs_beside_burst_pods,
     daemons::a_host_path_is_named,
     policies::definitions_are_accepted_and_explained,

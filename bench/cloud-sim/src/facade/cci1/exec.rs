@@ -25,7 +25,8 @@ use crate::core::store::Key;
 use crate::error::ApiError;
 use crate::runtime::{ExecSession, ExecSpec, Input, Output, TerminalSize};
 
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+/// An open session.
+pub(in crate::facade) type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -54,7 +55,8 @@ pub(super) async fn start(front: &Arc<Front>, mut call: Call, key: &Key) -> Resu
     Ok(switch(&accept, &protocol))
 }
 
-fn switch(accept: &str, protocol: &str) -> Response<Body> {
+/// The answer that switches protocols; without a sub-protocol if that is empty.
+pub(in crate::facade) fn switch(accept: &str, protocol: &str) -> Response<Body> {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -63,18 +65,21 @@ fn switch(accept: &str, protocol: &str) -> Response<Body> {
     if let Ok(accept) = HeaderValue::from_str(accept) {
         headers.insert("sec-websocket-accept", accept);
     }
-    if let Ok(protocol) = HeaderValue::from_str(protocol) {
+    if let Ok(protocol) = HeaderValue::from_str(protocol)
+        && !protocol.is_empty()
+    {
         headers.insert("sec-websocket-protocol", protocol);
     }
     response
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
+/// Whether a request asks for a WebSocket.
+pub(in crate::facade) fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The client's first protocol that the server also speaks.
-fn negotiate(headers: &HeaderMap, spoken: &[String]) -> Result<String, ApiError> {
+pub(in crate::facade) fn negotiate(headers: &HeaderMap, spoken: &[String]) -> Result<String, ApiError> {
     let offered = headers.get_all("sec-websocket-protocol").iter().filter_map(|value| value.to_str().ok());
     let offered: Vec<&str> = offered.flat_map(|value| value.split(',')).map(str::trim).collect();
     let chosen = offered.iter().find(|offered| spoken.iter().any(|spoken| spoken == *offered));
@@ -132,14 +137,14 @@ fn running(pod: &Value, container: &str) -> bool {
 
 /// What the client wants of the session.
 #[derive(Clone, Copy)]
-struct Wants {
-    stdout: bool,
-    stderr: bool,
-    v5: bool,
+pub(in crate::facade) struct Wants {
+    pub(in crate::facade) stdout: bool,
+    pub(in crate::facade) stderr: bool,
+    pub(in crate::facade) v5: bool,
 }
 
 /// Moves bytes both ways until the command ended or the client went away.
-async fn talk(socket: Socket, session: ExecSession, wants: Wants) {
+pub(in crate::facade) async fn talk(socket: Socket, session: ExecSession, wants: Wants) {
     let (mut sink, source) = socket.split();
     let (out, mut queue) = mpsc::channel::<Message>(16);
     let ExecSession { stdin, stdout, stderr, resize, outcome } = session;

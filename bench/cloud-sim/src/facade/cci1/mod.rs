@@ -16,7 +16,7 @@ use route::{Route, Sub};
 
 mod create;
 mod delete;
-mod exec;
+pub(super) mod exec;
 mod forge;
 mod list;
 mod logs;

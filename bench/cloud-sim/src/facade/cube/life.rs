@@ -1,6 +1,7 @@
 //! The life of a Cube pod: create, get, list, delete, renew in place, reboot.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -22,14 +23,42 @@ use crate::size::Size;
 const LIST: usize = 20;
 const LIST_MAX: usize = 100;
 
+/// What calls select a pod by.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    uid: String,
+    group: String,
+    zone: String,
+    vpc: String,
+    subnet: String,
+}
+
+impl Facts {
+    fn of(object: &Value) -> Self {
+        let owned = |pointer: &str| text(object, pointer).to_owned();
+        Self {
+            uid: owned("/cube/uid"),
+            group: owned("/cube/group"),
+            zone: owned("/cube/provider/zone"),
+            vpc: owned("/cube/provider/vpcId"),
+            subnet: owned("/cube/provider/subnetId"),
+        }
+    }
+}
+
+fn facts(cube: &Cube) -> MutexGuard<'_, BTreeMap<String, Facts>> {
+    cube.facts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A pod by the `CubeId` or `Uid` of a call.
-pub(super) fn find(front: &Front, order: &Order) -> Result<Option<Arc<Stored>>, CubeError> {
+pub(super) fn find(front: &Front, cube: &Cube, order: &Order) -> Result<Option<Arc<Stored>>, CubeError> {
     if let Some(id) = order.text("CubeId") {
         return Ok(by_id(front, id));
     }
     let uid = order.text("Uid").ok_or_else(|| CubeError::missing("CubeId"))?;
-    let all = all(front);
-    Ok(all.into_iter().find(|stored| text(&stored.value(), "/cube/uid") == uid))
+    let ids: Vec<String> =
+        facts(cube).iter().filter(|(_, facts)| facts.uid == uid).map(|(id, _)| id.clone()).collect();
+    Ok(ids.iter().find_map(|id| by_id(front, id)))
 }
 
 /// A pod by id.
@@ -103,6 +132,7 @@ pub(super) fn create(
     let id = format!("cube-{:011x}{random}", now.as_millisecond());
     let object = object(front, order, &id, &checked, variants.adopts_uid)?;
     let plan = plan(&object)?;
+    facts(cube).insert(id.clone(), Facts::of(&object));
     let created = front.cloud.store.create(Kind::Pod, &Key::new(&front.cloud.region, &id), object, now);
     let created = created.ok_or_else(|| CubeError::new(150, "The id is taken"))?;
     front.cloud.launch(&created, plan, checked.size, stock_out);
@@ -192,7 +222,7 @@ fn plan(object: &Value) -> Result<Arc<PodPlan>, CubeError> {
 /// GetCubePod. A pod that is gone is RetCode 0 and an empty Pod.
 pub(super) fn get(front: &Front, cube: &Cube, order: &Order) -> Result<Value, CubeError> {
     order.required("ProjectId")?;
-    match find(front, order)? {
+    match find(front, cube, order)? {
         Some(stored) => Ok(json!({"Pod": encoded(front, &stored)?})),
         None if cube.variants().unknown_is_empty => Ok(json!({"Pod": ""})),
         None => Err(CubeError::no_pod()),
@@ -200,7 +230,12 @@ pub(super) fn get(front: &Front, cube: &Cube, order: &Order) -> Result<Value, Cu
 }
 
 /// ListCubePod.
-pub(super) fn list(front: &Front, order: &Order, injected: &Injected) -> Result<Value, CubeError> {
+pub(super) fn list(
+    front: &Front,
+    cube: &Cube,
+    order: &Order,
+    injected: &Injected,
+) -> Result<Value, CubeError> {
     let zone = order.required("Zone")?;
     let number = |name: &str, default: usize| {
         let given = order.number(name)?;
@@ -214,10 +249,17 @@ pub(super) fn list(front: &Front, order: &Order, injected: &Injected) -> Result<
     }
     let lag = SignedDuration::try_from(injected.list_lag).unwrap_or(SignedDuration::ZERO);
     let now = front.cloud.clock.now();
-    let mut found: Vec<Arc<Stored>> = (all(front).into_iter())
+    let all = all(front);
+    let mut facts = facts(cube);
+    if facts.len() > 2 * all.len() + 100 {
+        let live: BTreeSet<&str> = all.iter().map(|stored| stored.uid.as_str()).collect();
+        facts.retain(|id, _| live.contains(id.as_str()));
+    }
+    let mut found: Vec<Arc<Stored>> = (all.into_iter())
         .filter(|stored| lag.is_zero() || now.duration_since(stored.created) >= lag)
-        .filter(|stored| selected(&stored.value(), order, zone))
+        .filter(|stored| facts.get(&stored.uid).is_some_and(|facts| selected(facts, order, zone)))
         .collect();
+    drop(facts);
     if let Some(missing) = injected.partial_list {
         let mut number = 0_usize;
         found.retain(|_| {
@@ -230,15 +272,14 @@ pub(super) fn list(front: &Front, order: &Order, injected: &Injected) -> Result<
     Ok(json!({"TotalCount": found.len(), "Pods": pods?}))
 }
 
-fn selected(object: &Value, order: &Order, zone: &str) -> bool {
-    let is = |parameter: &str, pointer: &str| {
-        order.text(parameter).is_none_or(|wanted| wanted == text(object, pointer))
-    };
-    text(object, "/cube/provider/zone") == zone
-        && is("Group", "/cube/group")
-        && is("VPCId", "/cube/provider/vpcId")
-        && is("SubnetId", "/cube/provider/subnetId")
-        && is("DeploymentId", "/cube/deploymentId")
+fn selected(facts: &Facts, order: &Order, zone: &str) -> bool {
+    let is = |parameter: &str, have: &str| order.text(parameter).is_none_or(|wanted| wanted == have);
+    // Deployments are not played, so nothing belongs to one.
+    facts.zone == zone
+        && is("Group", &facts.group)
+        && is("VPCId", &facts.vpc)
+        && is("SubnetId", &facts.subnet)
+        && is("DeploymentId", "")
 }
 
 fn grace(object: &Value) -> Duration {
@@ -254,7 +295,7 @@ pub(super) fn delete(
     injected: &Injected,
 ) -> Result<Value, CubeError> {
     order.required("Zone")?;
-    let Some(stored) = find(front, order)? else {
+    let Some(stored) = find(front, cube, order)? else {
         return if cube.variants().delete_unknown_fails { Err(CubeError::no_pod()) } else { Ok(json!({})) };
     };
     let at = k8s_time(front.cloud.clock.now());

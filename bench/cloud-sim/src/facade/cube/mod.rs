@@ -57,6 +57,8 @@ pub(crate) struct Cube {
     update: Duration,
     variants: RwLock<Variants>,
     addresses: Mutex<BTreeMap<String, eip::Address>>,
+    /// What calls select by, of every pod; so that a list parses only what it shows.
+    facts: Mutex<BTreeMap<String, life::Facts>>,
     /// Fields of pods that no page of the vendor names.
     unknown: Mutex<BTreeSet<String>>,
 }
@@ -109,6 +111,7 @@ impl Cube {
             update: millis(options.update_ms),
             variants: RwLock::default(),
             addresses: Mutex::default(),
+            facts: Mutex::default(),
             unknown: Mutex::default(),
         }
     }
@@ -252,15 +255,15 @@ fn dispatch(front: &Arc<Front>, cube: &Cube, order: &Order, injected: &Injected)
     match order.action.as_str() {
         "CreateCubePod" => life::create(front, cube, order, injected),
         "GetCubePod" => life::get(front, cube, order),
-        "ListCubePod" => life::list(front, order, injected),
+        "ListCubePod" => life::list(front, cube, order, injected),
         "DeleteCubePod" => life::delete(front, cube, order, injected),
         "RenewCubePod" => life::renew(front, cube, order),
         "RebootCubePod" => life::reboot(front, order),
         "GetCubeExtendInfo" => more::extend_info(front, cube, order),
         "ModifyCubeExtendInfo" => more::modify(front, order, "Name"),
         "ModifyCubeTag" => more::modify(front, order, "Tag"),
-        "GetCubeExecToken" => more::exec_token(front, order),
-        "GetCubeToken" => more::log_token(front, order),
+        "GetCubeExecToken" => more::exec_token(front, cube, order),
+        "GetCubeToken" => more::log_token(front, cube, order),
         "GetCubeMetrics" => more::metrics(front, order),
         "GetCubePrice" => more::price(order),
         "AllocateEIP" => eip::allocate(front, cube, order),

@@ -41,9 +41,9 @@ pub(super) fn modify(front: &Front, order: &Order, what: &str) -> Result<Value, 
 }
 
 /// A token for a container of a pod that runs.
-fn token(front: &Front, order: &Order) -> Result<String, CubeError> {
+fn token(front: &Front, cube: &Cube, order: &Order) -> Result<String, CubeError> {
     let container = order.required("ContainerName")?;
-    let stored = find(front, order)?.ok_or_else(CubeError::no_pod)?;
+    let stored = find(front, cube, order)?.ok_or_else(CubeError::no_pod)?;
     let instance = front.cloud.instance(&stored.uid).ok_or_else(CubeError::no_pod)?;
     if instance.plan.container(container).is_none() {
         return Err(CubeError::parameter("ContainerName", "the pod has no such container"));
@@ -52,16 +52,16 @@ fn token(front: &Front, order: &Order) -> Result<String, CubeError> {
 }
 
 /// GetCubeExecToken: five minutes, one login.
-pub(super) fn exec_token(front: &Front, order: &Order) -> Result<Value, CubeError> {
-    let token = token(front, order)?;
+pub(super) fn exec_token(front: &Front, cube: &Cube, order: &Order) -> Result<Value, CubeError> {
+    let token = token(front, cube, order)?;
     Ok(
         json!({"Token": token, "TerminalUrl": format!("https://console.ucloud.cn/cube/terminal?token={token}")}),
     )
 }
 
 /// GetCubeToken: for the page of the log.
-pub(super) fn log_token(front: &Front, order: &Order) -> Result<Value, CubeError> {
-    Ok(json!({"Token": token(front, order)?}))
+pub(super) fn log_token(front: &Front, cube: &Cube, order: &Order) -> Result<Value, CubeError> {
+    Ok(json!({"Token": token(front, cube, order)?}))
 }
 
 /// GetCubeMetrics: one metric of one container; a steady tenth of the size.

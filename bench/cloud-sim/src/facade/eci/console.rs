@@ -11,7 +11,7 @@ use super::change::find;
 use super::error::EciError;
 use super::tree::Tree;
 use super::{Eci, Order};
-use crate::core::instances::{Instance, new_uid};
+use crate::core::instances::Instance;
 use crate::core::logs::{Line, log_time};
 use crate::runtime::{ExecSpec, Output};
 
@@ -101,7 +101,8 @@ pub(super) async fn exec(front: &Front, eci: &Eci, order: &Order) -> Result<Valu
     let runs = instance.log(container, false).is_some();
     let sandbox = instance.sandbox.get().filter(|_| runs).ok_or_else(running)?;
     if !sync {
-        let token = new_uid();
+        let spec = ExecSpec { command, stdin: tree.flag("Stdin")?, tty };
+        let token = eci.tickets.issue(id, container, spec, front.cloud.clock.now());
         let scheme = if eci.secure { "wss" } else { "ws" };
         return Ok(json!({
             "HttpUrl": format!("https://eci.console.aliyun.com/terminal?param={token}"),

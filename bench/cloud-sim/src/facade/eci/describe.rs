@@ -185,8 +185,12 @@ fn looks_like(front: &Front, stored: &Stored, tree: &Tree) -> bool {
 /// All groups, after those have gone that the cloud does not keep any longer.
 pub(super) fn retained(front: &Front, now: Timestamp) -> Vec<Arc<Stored>> {
     let all = front.cloud.store.list(Kind::Pod, Some(&front.cloud.region)).items;
-    // Nothing can be due while even the oldest change is young; so a plain poll parses nothing here.
-    let due = |stored: &Arc<Stored>| now.duration_since(stored.modified) > FINISHED_KEPT;
+    // Only what does not run can be due, and only some time after its last change: a plain poll parses nothing here.
+    let due = |stored: &Arc<Stored>| {
+        let phase = stored.index.fields.iter().find(|(field, _)| *field == "status.phase");
+        phase.is_none_or(|(_, phase)| phase != "Running")
+            && now.duration_since(stored.modified) > FINISHED_KEPT
+    };
     if !all.iter().any(due) {
         return all;
     }

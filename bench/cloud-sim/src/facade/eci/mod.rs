@@ -36,6 +36,7 @@ mod metrics;
 mod size;
 mod state;
 mod tags;
+mod terminal;
 mod tree;
 
 pub(super) use control::answer as control;
@@ -90,11 +91,18 @@ pub(super) struct Variants {
     exact_sizes: bool,
     /// Parameters that the action does not have are refused; otherwise they are only noted.
     refuse_unknown_parameters: bool,
+    /// What the WebSocket of a command speaks.
+    terminal_frames: terminal::Frames,
 }
 
 impl Default for Variants {
     fn default() -> Self {
-        Self { delete_unknown_fails: true, exact_sizes: false, refuse_unknown_parameters: false }
+        Self {
+            delete_unknown_fails: true,
+            exact_sizes: false,
+            refuse_unknown_parameters: false,
+            terminal_frames: terminal::Frames::Raw,
+        }
     }
 }
 
@@ -110,6 +118,7 @@ pub(crate) struct Eci {
     nonces: auth::Nonces,
     tokens: Mutex<HashMap<(String, String), Answered>>,
     serial: AtomicU64,
+    tickets: terminal::Tickets,
     image_caches: Mutex<BTreeMap<String, images::Cache>>,
     variants: RwLock<Variants>,
     /// `Action Parameter` that no SDK knows.
@@ -150,6 +159,7 @@ impl Eci {
             nonces: auth::Nonces::default(),
             tokens: Mutex::default(),
             serial: AtomicU64::new(1),
+            tickets: terminal::Tickets::default(),
             image_caches: Mutex::default(),
             variants: RwLock::default(),
             unknown: Mutex::default(),
@@ -214,6 +224,9 @@ const EXTRA: [&str; 3] = ["MaxPendingMinute", "Container.N.EnvironmentVarHide", 
 
 /// The action of a call: a header with the current signature, a parameter with RPC's.
 pub(super) fn action(call: &Call) -> Option<String> {
+    if terminal::is_terminal(call) {
+        return Some("exec".to_owned());
+    }
     let named = call.header("x-acs-action").map(str::to_owned);
     named.or_else(|| call.parameters().into_iter().find(|(name, _)| name == "Action").map(|(_, value)| value))
 }
@@ -221,6 +234,9 @@ pub(super) fn action(call: &Call) -> Option<String> {
 /// Answers a call.
 pub(super) async fn answer(front: &Arc<Front>, eci: &Eci, call: Call, injected: &Injected) -> Response<Body> {
     let request_id = request_id();
+    if terminal::is_terminal(&call) {
+        return terminal::open(front, eci, call).await.unwrap_or_else(|e| e.response(&request_id));
+    }
     match handle(front, eci, &call, injected).await {
         Ok(mut body) => {
             if let Some(map) = body.as_object_mut() {
