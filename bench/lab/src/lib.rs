@@ -28,7 +28,9 @@ pub use enter::{Entry, enter, shutdown_requested};
 pub use host_ports::HostPorts;
 pub use process::Process;
 pub use schedulers::{AnotherScheduler, scheduler_get, yaml};
-pub use stack::{CloudRuntime, Driver, Stack, StackOptions, prepare_deciding_side, start_deciding_side};
+pub use stack::{
+    CloudRuntime, Driver, Stack, StackOptions, eci_node, prepare_deciding_side, start_deciding_side,
+};
 pub use wait::{eventually, eventually_within};
 pub use workload::Workload;
 

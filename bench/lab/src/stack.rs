@@ -13,6 +13,10 @@ use crate::{
     wait::eventually,
 };
 
+mod eci;
+
+pub use eci::name as eci_node;
+
 /// How the simulated cloud runs instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CloudRuntime {
@@ -66,6 +70,8 @@ pub struct StackOptions {
     pub runtime: CloudRuntime,
     /// How many virtual nodes, called `burst-cci-0`, `burst-cci-1`, …; their kubelet ports count up from 10250.
     pub virtual_nodes: usize,
+    /// How many virtual nodes of the provider `eci`, called `virtual-node-eci-0`, ….
+    pub eci_nodes: usize,
     /// How many virtual nodes of the provider `mock`, called `burst-mock-0`, …, each with eight GPUs.
     pub mock_nodes: usize,
     /// Further arguments of the simulator.
@@ -87,6 +93,7 @@ impl Default for StackOptions {
         Self {
             runtime: CloudRuntime::Script,
             virtual_nodes: 1,
+            eci_nodes: 0,
             mock_nodes: 0,
             cloud_arguments: Vec::new(),
             marker: true,
@@ -107,6 +114,8 @@ pub struct Stack {
     pub scheduler: Process,
     /// burst-bridge.
     pub bridge: Process,
+    /// The simulated ECI, where there are virtual nodes of it.
+    eci: Option<Process>,
     options: StackOptions,
 }
 
@@ -135,7 +144,7 @@ impl Stack {
         let scheduler = start_scheduler(lab, &options).await?;
         apply_webhooks(lab).await?;
         let bridge = start_bridge(lab, &options).await?;
-        let mut stack = Self { cloud, scheduler, bridge, options };
+        let mut stack = Self { cloud, scheduler, bridge, eci: None, options };
         stack.wait_ready(lab).await?;
         Ok(stack)
     }
@@ -172,7 +181,7 @@ impl Stack {
                 lab.kubectl(&["delete", kind, &format!("burst-mock-{i}"), "--ignore-not-found"]).await?;
             }
         }
-        allow_mock_nodes(lab, count).await?;
+        allow_nodes(lab, (0..count).map(|i| format!("burst-mock-{i}"))).await?;
         self.restart_bridge(lab).await?;
         self.wait_ready(lab).await
     }
@@ -226,7 +235,7 @@ impl Stack {
     }
 
     async fn wait_ready(&mut self, lab: &Lab) -> Result<()> {
-        let wanted = self.options.virtual_nodes + self.options.mock_nodes;
+        let wanted = self.options.virtual_nodes + self.options.eci_nodes + self.options.mock_nodes;
         for _ in 0..600 {
             self.bridge.check_running()?;
             self.cloud.check_running()?;
@@ -281,12 +290,12 @@ async fn manifests(lab: &Lab, verb: &[&str], files: &[&str]) -> Result<()> {
 }
 
 /// The rights of the bridge name its virtual nodes, as every operator has to write them: the last of the shipped names
-/// become those of the mocks.
-async fn allow_mock_nodes(lab: &Lab, count: usize) -> Result<()> {
+/// become these.
+async fn allow_nodes(lab: &Lab, names: impl Iterator<Item = String>) -> Result<()> {
     let path = repository_root()?.join("deploy/manifests/rbac.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let named = (0..count).fold(text, |text, i| {
-        text.replace(&format!("burst-cci-{}", 3_usize.saturating_sub(i)), &format!("burst-mock-{i}"))
+    let named = names.enumerate().fold(text, |text, (i, name)| {
+        text.replace(&format!("burst-cci-{}", 3_usize.saturating_sub(i)), &name)
     });
     lab.kubectl_stdin(&["apply", "--server-side", "-f", "-"], &named).await.map(drop)
 }
@@ -377,7 +386,8 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
     let secrets = credentials(lab);
     let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
-    let nodes: Vec<Value> = cci.chain((0..options.mock_nodes).map(mock_node)).collect();
+    let eci = (0..options.eci_nodes).map(|i| eci::virtual_node(lab, i));
+    let nodes: Vec<Value> = cci.chain(eci).chain((0..options.mock_nodes).map(mock_node)).collect();
     let config = lab.dir().join("burst-bridge.yaml");
     write_yaml(
         &config,

@@ -12,6 +12,8 @@ mod clouds;
 mod daemons;
 mod deletion;
 mod drivers;
+#[path = "../shared/eci.rs"]
+mod eci;
 mod explain;
 mod governed;
 mod home;
@@ -91,6 +93,8 @@ const CASES: &[(&str, Case)] = cases![
     providers::tiers_over_two_providers,
     providers::gpu_tiers,
     providers::a_virtual_node_that_comes_late_takes_those_that_wait,
+    eci::deployment_with_the_vendors_label,
+    eci::wrong_annotation_is_refused,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];

@@ -6,6 +6,8 @@ use e2e::{Case, cases};
 use lab::CloudRuntime;
 
 mod containers;
+#[path = "../shared/eci.rs"]
+mod eci;
 mod forwarding;
 mod streams;
 
@@ -24,6 +26,8 @@ const CASES: &[(&str, Case)] = cases![
     containers::exit_code_of_a_failed_pod,
     containers::crashing_container_is_restarted,
     containers::image_that_does_not_exist,
+    eci::deployment_with_the_vendors_label,
+    eci::logs_and_commands,
 ];
 
 fn main() -> ExitCode {
