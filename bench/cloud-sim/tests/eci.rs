@@ -284,10 +284,28 @@ async fn lists_are_paged_filtered_late_and_partial() {
     assert_eq!(count(&[("SinceSecond", "50")]).await.0, Some(0));
     let id = create(client, "young", &[]).await;
     assert_eq!(count(&[("SinceSecond", "50")]).await.0, Some(1));
+    let tag = [("ContainerGroupId", id.as_str()), ("Tag.1.Key", "a")];
+    assert_eq!(client.refusal("UpdateContainerGroup", &tag).await, "");
+    assert_eq!(group(client, &id).await["Status"], "Updating");
+    until(client, &id, "Running").await;
+    client.post("/_sim/clock", json!({"advanceSeconds": 100})).await;
+    assert_eq!(count(&[("SinceSecond", "50")]).await.0, Some(0));
+    client.post("/_sim/stock", json!([{"face": "pending"}])).await;
+    let waits = create(client, "waits", &[("MaxPendingMinute", "10")]).await;
+    client.post("/_sim/clock", json!({"advanceSeconds": 602})).await;
+    until(client, &waits, "ScheduleFailed").await;
+    assert_eq!(
+        count(&[("SinceSecond", "50")]).await.0,
+        Some(1),
+        "a state that time alone changed has changed"
+    );
+    gone(client, &waits).await;
+    client.post("/_sim/stock", json!([])).await;
+    let young = create(client, "younger", &[]).await;
     client.faults(json!([{"route": "DescribeContainerGroupStatus", "action": {"kind": "listLag", "milliseconds": 60_000}}])).await;
-    assert_eq!(count(&[]).await.0, Some(5), "{id} is too young to be listed");
+    assert_eq!(count(&[]).await.0, Some(6), "{young} is too young to be listed");
     client.faults(json!([{"route": "DescribeContainerGroupStatus", "action": {"kind": "partialList", "missing": 2}}])).await;
-    assert_eq!(count(&[]).await.0, Some(3));
+    assert_eq!(count(&[]).await.0, Some(4));
     cloud.stop().await;
 }
 

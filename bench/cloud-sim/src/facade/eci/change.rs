@@ -109,11 +109,21 @@ pub(super) fn update(front: &Arc<Front>, eci: &Eci, order: &Order) -> Result<Val
             map.insert("spec".into(), forge::spec(&new));
         }
     });
+    touch_later(front, &stored.uid, eci.update);
     if disruptive {
         let grace = grace(&object);
         front.cloud.replace(&stored.uid, plan(&find(front, &stored.uid)?.value())?, grace);
     }
     Ok(json!({}))
+}
+
+/// Writes a group again after a while, so that a state that changes with time alone is seen as changed then.
+pub(super) fn touch_later(front: &Arc<Front>, id: &str, after: Duration) {
+    let (later, id) = (front.clone(), id.to_owned());
+    front.cloud.spawn(async move {
+        later.cloud.clock.sleep(after).await;
+        change(&later, &id, |_| ());
+    });
 }
 
 /// RFC 3339 with milliseconds, for the simulator's own fields.

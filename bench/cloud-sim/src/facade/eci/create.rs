@@ -13,7 +13,7 @@ use super::admit::{self, Billed};
 use super::error::EciError;
 use super::size::{cores_and_gib, machine};
 use super::tree::Tree;
-use super::{Eci, Order, forge, images};
+use super::{Eci, Order, change, forge, images};
 use crate::core::clock::k8s_time;
 use crate::core::instances::{StockOut, new_uid};
 use crate::core::kind::Kind;
@@ -54,7 +54,13 @@ pub(super) fn group(
     let plan = plan(&object)?;
     let created = front.cloud.store.create(Kind::Pod, &Key::new(&front.cloud.region, &id), object, now);
     let created = created.ok_or_else(|| EciError::new(500, "InternalError", "The id is taken."))?;
+    let waits = stock_out.is_some();
     front.cloud.launch(&created, plan, place.size, stock_out);
+    if waits {
+        let minutes =
+            u64::try_from(tree.integer("MaxPendingMinute")?.unwrap_or(PENDING_MINUTES)).unwrap_or_default();
+        change::touch_later(front, &id, Duration::from_secs(minutes * 60 + 1));
+    }
     Ok(json!({"ContainerGroupId": id}))
 }
 
