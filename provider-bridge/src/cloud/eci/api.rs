@@ -214,10 +214,19 @@ impl Api {
         self.memory().facts.get(id).cloned()
     }
 
-    /// Remembers what a group's description says.
+    /// Remembers what a group's description says. The date of a group that we made stays what it was: another one would
+    /// be a change of the pod.
     fn learn(&self, group: &Group) -> Arc<Facts> {
-        let facts = Arc::new(self.read(group));
-        self.memory().facts.insert(group.container_group_id.clone(), Arc::clone(&facts));
+        let mut facts = self.read(group);
+        let mut memory = self.memory();
+        if let Some(known) =
+            memory.facts.get(&group.container_group_id).filter(|known| known.created.is_some())
+        {
+            facts.created = known.created;
+            facts.fixed.created.clone_from(&known.fixed.created);
+        }
+        let facts = Arc::new(facts);
+        memory.facts.insert(group.container_group_id.clone(), Arc::clone(&facts));
         facts
     }
 

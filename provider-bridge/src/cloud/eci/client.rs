@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::cloud::CloudError;
 use crate::cloud::encoding::{encode_pairs, hex, sha256_hex};
 
-use super::action::Operation;
+use super::action::{Action, Operation};
 use super::credentials::{KeyPair, Keys};
 use super::fault::{Answer, Refusal, classify};
 use super::pace::Pace;
@@ -178,8 +178,9 @@ impl Client {
         at: Timestamp,
     ) -> Result<Request, Refusal> {
         let encoded = encode(parameters);
-        let (query, body) =
-            if encoded.len() > QUERY_LIMIT { (String::new(), encoded) } else { (encoded, String::new()) };
+        // What a group is made from holds secrets, and addresses are written down on the way.
+        let in_body = operation.action == Action::CreateGroup || encoded.len() > QUERY_LIMIT;
+        let (query, body) = if in_body { (String::new(), encoded) } else { (encoded, String::new()) };
         let payload = sha256_hex(body.as_bytes());
         let mut headers = BTreeMap::from([
             ("accept", "application/json".to_owned()),

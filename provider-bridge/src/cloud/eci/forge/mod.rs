@@ -27,7 +27,7 @@ mod dns;
 mod places;
 mod registries;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod volumes;
 
 /// The cloud's name in messages.
