@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// All of them.
-pub const ALL: [Known; 3] = [
+pub const ALL: [Known; 4] = [
     Known {
         taint: support::HUAWEI,
         name: "cci",
@@ -38,6 +38,13 @@ pub const ALL: [Known; 3] = [
         table: support::eci::TABLE,
         annotations: support::eci::ANNOTATIONS,
         shape: Some(shape::eci::RULES),
+    },
+    Known {
+        taint: support::KUBERNETES,
+        name: "kubernetes",
+        table: support::kubernetes::TABLE,
+        annotations: &[],
+        shape: None,
     },
     Known { taint: support::MOCK, name: "mock", table: support::mock::TABLE, annotations: &[], shape: None },
 ];

@@ -6,6 +6,7 @@
 pub mod annotations;
 pub mod cci;
 pub mod eci;
+pub mod kubernetes;
 pub mod mock;
 pub mod page;
 mod rules;
@@ -74,6 +75,9 @@ pub const HUAWEI: &str = "huawei";
 
 /// Value of the provider taint on the virtual nodes of the mock provider.
 pub const MOCK: &str = "mock";
+
+/// Value of the provider taint on virtual nodes whose pods run in another Kubernetes cluster.
+pub const KUBERNETES: &str = "kubernetes";
 
 /// The table of a provider, named by the value of its taint; none where nothing is known of it.
 #[must_use]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
 use crate::cloud::eci::{self, EciProvider, EciSettings, Signature};
+use crate::cloud::kubernetes::KubernetesProvider;
 use crate::cloud::mock::{MockProvider, MockSettings};
 use crate::cloud::{CloudError, Provider};
 use crate::config::{CciConfig, EciConfig, MockConfig, NodeConfig, SignatureConfig};
 
 /// Names that `nodes[].provider` may have.
-pub const NAMES: [&str; 3] = ["cci", "eci", "mock"];
+pub const NAMES: [&str; 4] = ["cci", "eci", "kubernetes", "mock"];
 
 /// Opens the provider of a node. `cluster_id` scopes what it owns unless the node's settings name another.
 ///
@@ -20,6 +21,10 @@ pub fn open(node: &NodeConfig, cluster_id: &str) -> Result<Arc<dyn Provider>, Cl
     match (node.provider.as_str(), &node.cci) {
         ("cci", Some(cci)) => Ok(Arc::new(CciProvider::new(cci_settings(node, cci, cluster_id)?)?)),
         ("eci", _) => Ok(Arc::new(EciProvider::new(eci_settings(node, cluster_id)?)?)),
+        ("kubernetes", _) => match &node.kubernetes {
+            Some(other) => Ok(Arc::new(KubernetesProvider::new(other.settings(&node.name, cluster_id))?)),
+            None => Err(CloudError::Invalid("the settings of provider kubernetes are missing".to_owned())),
+        },
         ("mock", _) => Ok(Arc::new(MockProvider::new(mock_settings(node.mock.as_ref())?))),
         (other, _) => Err(CloudError::Invalid(format!(
             "{other:?} is not a provider, or its settings are missing; known: {}",

@@ -15,6 +15,7 @@ use crate::{
     binaries::{ensure_tools, repository_root},
     eventually,
     kubeconfig::{self, Credential},
+    ports::Ports,
     wait::eventually_within,
 };
 
@@ -39,6 +40,10 @@ pub struct LabOptions {
     pub scheduler: SchedulerChoice,
     /// Only etcd and kube-apiserver: no controllers, no kwok, no scheduler.
     pub api_only: bool,
+    /// A second control plane, on ports of its own, with a stock scheduler; kwok's nodes serve logs, exec, attach and
+    /// port-forward there ([`Lab::dir`] with `kwok.log` is what every container has said, and port 80 of every pod is
+    /// port 10480 of the lab).
+    pub beside: bool,
 }
 
 /// A running control plane; dropped, its processes are killed.
@@ -48,13 +53,12 @@ pub struct Lab {
     dir: PathBuf,
     logs: PathBuf,
     authority: Authority,
+    ports: Ports,
     processes: Mutex<Vec<Process>>,
 }
 
 /// Name of the kube-scheduler's log.
 const SCHEDULER: &str = "kube-scheduler";
-
-const SERVER: &str = "https://198.18.0.1:6443";
 
 impl Lab {
     /// Starts the control plane and waits until it serves.
@@ -70,10 +74,13 @@ impl Lab {
         let dir = root.join("run");
         std::fs::create_dir_all(&dir)?;
         let authority = Authority::create(&dir.join("pki"))?;
-        let lab = Self { tools, logs: root.join("logs"), dir, authority, processes: Mutex::default() };
+        let ports = if options.beside { Ports::SECOND } else { Ports::FIRST };
+        let lab = Self { tools, logs: root.join("logs"), dir, authority, ports, processes: Mutex::default() };
         lab.etcd().await?;
         lab.apiserver().await?;
-        lab.publish_standard_files()?;
+        if !options.beside {
+            lab.publish_standard_files()?;
+        }
         if options.api_only {
             return Ok(lab);
         }
@@ -134,7 +141,7 @@ impl Lab {
     /// # Errors
     /// When there is no such socket.
     pub fn expose(&self, ports: &mut HostPorts, index: usize) -> Result<PathBuf> {
-        let address = ports.forward(index, format!("{ADDRESS}:6443").parse()?)?;
+        let address = ports.forward(index, format!("{ADDRESS}:{}", self.ports.api).parse()?)?;
         let path = self.dir.join("host.kubeconfig");
         self.write_kubeconfig(&path, &format!("https://{address}"), "host-admin", &["system:masters"])?;
         Ok(path)
@@ -180,26 +187,23 @@ impl Lab {
     pub async fn service_account_kubeconfig(&self, namespace: &str, account: &str) -> Result<PathBuf> {
         let token = self.kubectl(&["create", "token", account, "-n", namespace, "--duration=24h"]).await?;
         let path = self.dir.join(format!("{account}.kubeconfig"));
-        kubeconfig::write(&path, SERVER, &self.authority.ca_cert(), &Credential::Token(token.trim()))?;
+        kubeconfig::write(
+            &path,
+            &self.ports.server(),
+            &self.authority.ca_cert(),
+            &Credential::Token(token.trim()),
+        )?;
         Ok(path)
     }
 
     async fn etcd(&self) -> Result<()> {
         let mut command = Command::new(self.tools.etcd());
+        let clients = format!("http://127.0.0.1:{}", self.ports.etcd);
+        let peers = format!("http://127.0.0.1:{}", self.ports.peers);
         command
-            .args([
-                "--listen-client-urls=http://127.0.0.1:2379",
-                "--advertise-client-urls=http://127.0.0.1:2379",
-            ])
-            .args([
-                "--listen-peer-urls=http://127.0.0.1:2380",
-                "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-            ])
-            .args([
-                "--initial-cluster=default=http://127.0.0.1:2380",
-                "--unsafe-no-fsync",
-                "--log-level=warn",
-            ])
+            .args([format!("--listen-client-urls={clients}"), format!("--advertise-client-urls={clients}")])
+            .args([format!("--listen-peer-urls={peers}"), format!("--initial-advertise-peer-urls={peers}")])
+            .args([&format!("--initial-cluster=default={peers}"), "--unsafe-no-fsync", "--log-level=warn"])
             .arg(format!("--data-dir={}", self.dir.join("etcd").display()));
         self.keep(self.spawn("etcd", command)?);
         Ok(())
@@ -218,7 +222,8 @@ impl Lab {
         let file = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
         let mut command = Command::new(self.tools.kube_apiserver());
         command
-            .args(["--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0", "--secure-port=6443"])
+            .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd))
+            .args(["--bind-address=0.0.0.0", &format!("--secure-port={}", self.ports.api)])
             .args([&format!("--advertise-address={ADDRESS}"), "--service-cluster-ip-range=10.96.0.0/16"])
             .args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"])
             .args([
@@ -238,7 +243,7 @@ impl Lab {
                 file("service-account-signing-key-file", &private),
             ]);
         let mut process = self.spawn("kube-apiserver", command)?;
-        self.write_kubeconfig(&self.kubeconfig(), SERVER, "admin", &["system:masters"])?;
+        self.write_kubeconfig(&self.kubeconfig(), &self.ports.server(), "admin", &["system:masters"])?;
         for _ in 0..600 {
             if self.kubectl(&["get", "--raw", "/readyz"]).await.is_ok() {
                 self.keep(process);
@@ -276,6 +281,7 @@ impl Lab {
                 "--leader-elect=false",
                 "--bind-address=127.0.0.1",
             ])
+            .arg(format!("--secure-port={}", self.ports.controllers))
             .args(["--kube-api-qps=300", "--kube-api-burst=600", "--concurrent-gc-syncs=5"]);
         self.keep(self.spawn("kube-controller-manager", command)?);
         Ok(())
@@ -283,19 +289,44 @@ impl Lab {
 
     fn kwok(&self) -> Result<()> {
         let kubeconfig = self.dir.join("kwok.kubeconfig");
-        self.write_kubeconfig(&kubeconfig, SERVER, "kwok", &["system:masters"])?;
+        self.write_kubeconfig(&kubeconfig, &self.ports.server(), "kwok", &["system:masters"])?;
         let mut command = Command::new(self.tools.kwok());
         command
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .arg(format!("--config={}", self.tools.kwok_stages().display()))
-            .args([
-                "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-                "--cidr=198.18.32.0/19",
-            ])
+            .arg("--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake")
+            .arg(format!("--cidr={}", self.ports.pods))
             .args(["--node-ip", ADDRESS, "--node-lease-duration-seconds=40"])
             .env("HOME", &self.dir);
+        if let Some(port) = self.ports.kubelets {
+            let serving = self.authority.issue("kwok", &[], &[ADDRESS])?;
+            command
+                .arg(format!("--config={}", self.kwok_streams()?.display()))
+                .arg(format!("--node-port={port}"))
+                .arg(format!("--tls-cert-file={}", serving.cert.display()))
+                .arg(format!("--tls-private-key-file={}", serving.key.display()));
+        }
         self.keep(self.spawn("kwok", command)?);
         Ok(())
+    }
+
+    /// What containers on kwok's nodes say and do: one log for all, commands that run where kwok runs, one server.
+    fn kwok_streams(&self) -> Result<PathBuf> {
+        let log = self.dir.join("kwok.log");
+        std::fs::write(&log, "")?;
+        let object = |kind: &str, spec: serde_json::Value| json!({"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": kind, "metadata": {"name": "all"}, "spec": spec});
+        let objects = [
+            object("ClusterLogs", json!({"logs": [{"logsFile": log, "follow": true}]})),
+            object("ClusterAttach", json!({"attaches": [{"logsFile": log}]})),
+            object("ClusterExec", json!({"execs": [{"local": {}}]})),
+            object(
+                "ClusterPortForward",
+                json!({"forwards": [{"ports": [80], "target": {"address": "127.0.0.1", "port": 10480}}]}),
+            ),
+        ];
+        let path = self.dir.join("kwok-streams.yaml");
+        std::fs::write(&path, objects.map(|object| object.to_string()).join("\n---\n"))?;
+        Ok(path)
     }
 
     /// Puts the files that a KubeSchedulerConfiguration names where a kubeadm cluster has them.
@@ -336,9 +367,12 @@ impl Lab {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn_scheduler(&self, name: &str, choice: &SchedulerChoice) -> Result<Process> {
-        let standard = "/etc/kubernetes/scheduler.conf";
+        let standard = match self.ports.kubelets {
+            None => "/etc/kubernetes/scheduler.conf".to_owned(),
+            Some(_) => self.component_kubeconfig("system:kube-scheduler")?.display().to_string(),
+        };
         let mut command = Command::new(self.tools.kube_scheduler());
-        command.args(["--bind-address=127.0.0.1"]);
+        command.args(["--bind-address=127.0.0.1", &format!("--secure-port={}", self.ports.scheduler)]);
         command.args([
             format!("--authentication-kubeconfig={standard}"),
             format!("--authorization-kubeconfig={standard}"),
@@ -359,7 +393,7 @@ impl Lab {
 
     fn component_kubeconfig(&self, user: &str) -> Result<PathBuf> {
         let path = self.dir.join(format!("{}.kubeconfig", user.replace(':', "-")));
-        self.write_kubeconfig(&path, SERVER, user, &[])?;
+        self.write_kubeconfig(&path, &self.ports.server(), user, &[])?;
         Ok(path)
     }
 

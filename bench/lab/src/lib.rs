@@ -13,6 +13,7 @@ mod enter;
 mod host_ports;
 mod kubeconfig;
 mod kubectl;
+mod ports;
 mod process;
 mod schedulers;
 mod stack;

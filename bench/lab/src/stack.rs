@@ -74,6 +74,8 @@ pub struct StackOptions {
     pub eci_nodes: usize,
     /// How many virtual nodes of the provider `mock`, called `burst-mock-0`, …, each with eight GPUs.
     pub mock_nodes: usize,
+    /// A kubeconfig of another cluster, whose virtual node is `burst-other-0`.
+    pub other_cluster: Option<PathBuf>,
     /// Further arguments of the simulator.
     pub cloud_arguments: Vec<String>,
     /// Whether pods that need a call are marked for the extender.
@@ -95,6 +97,7 @@ impl Default for StackOptions {
             virtual_nodes: 1,
             eci_nodes: 0,
             mock_nodes: 0,
+            other_cluster: None,
             cloud_arguments: Vec::new(),
             marker: true,
             spare_calls: true,
@@ -175,13 +178,29 @@ impl Stack {
     /// When the bridge does not end or does not come up.
     pub async fn set_mock_nodes(&mut self, lab: &Lab, count: usize) -> Result<()> {
         let before = std::mem::replace(&mut self.options.mock_nodes, count);
+        self.redeclare(lab, (count..before).map(|i| format!("burst-mock-{i}")).collect()).await
+    }
+
+    /// Starts the bridge anew with or without the virtual node of another cluster, as [`Self::set_mock_nodes`] does.
+    ///
+    /// # Errors
+    /// When the bridge does not end or does not come up.
+    pub async fn set_other_cluster(&mut self, lab: &Lab, kubeconfig: Option<PathBuf>) -> Result<()> {
+        let gone = if kubeconfig.is_none() { vec![OTHER.to_owned()] } else { Vec::new() };
+        self.options.other_cluster = kubeconfig;
+        self.redeclare(lab, gone).await
+    }
+
+    async fn redeclare(&mut self, lab: &Lab, gone: Vec<String>) -> Result<()> {
         self.bridge.stop(Duration::from_secs(20)).await?;
-        for i in count..before {
+        for node in gone {
             for kind in ["node", "virtualnodereport"] {
-                lab.kubectl(&["delete", kind, &format!("burst-mock-{i}"), "--ignore-not-found"]).await?;
+                lab.kubectl(&["delete", kind, &node, "--ignore-not-found"]).await?;
             }
         }
-        allow_nodes(lab, (0..count).map(|i| format!("burst-mock-{i}"))).await?;
+        let further = (0..self.options.mock_nodes).map(|i| format!("burst-mock-{i}"));
+        let other = self.options.other_cluster.as_ref().map(|_| OTHER.to_owned());
+        allow_nodes(lab, further.chain(other)).await?;
         self.restart_bridge(lab).await?;
         self.wait_ready(lab).await
     }
@@ -235,7 +254,9 @@ impl Stack {
     }
 
     async fn wait_ready(&mut self, lab: &Lab) -> Result<()> {
-        let wanted = self.options.virtual_nodes + self.options.eci_nodes + self.options.mock_nodes;
+        let other = usize::from(self.options.other_cluster.is_some());
+        let clouds = self.options.virtual_nodes + self.options.eci_nodes;
+        let wanted = clouds + self.options.mock_nodes + other;
         for _ in 0..600 {
             self.bridge.check_running()?;
             self.cloud.check_running()?;
@@ -387,7 +408,9 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let secrets = credentials(lab);
     let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
     let eci = (0..options.eci_nodes).map(|i| eci::virtual_node(lab, i));
-    let nodes: Vec<Value> = cci.chain(eci).chain((0..options.mock_nodes).map(mock_node)).collect();
+    let mocks = (0..options.mock_nodes).map(mock_node);
+    let others = options.other_cluster.as_ref().map(other_node);
+    let nodes: Vec<Value> = cci.chain(eci).chain(mocks).chain(others).collect();
     let config = lab.dir().join("burst-bridge.yaml");
     write_yaml(
         &config,
@@ -437,6 +460,20 @@ fn virtual_node(lab: &Lab, secrets: &std::path::Path, index: usize) -> Value {
                 "cidr": BRIDGE_SUBNET, "securityGroupId": "lab-security-group",
             },
         },
+    })
+}
+
+/// Pods of the lab run in another cluster on this virtual node.
+const OTHER: &str = "burst-other-0";
+
+fn other_node(kubeconfig: &PathBuf) -> Value {
+    json!({
+        "name": OTHER,
+        "provider": "kubernetes",
+        "port": 10650,
+        "capacity": {"cpu": "100", "memory": "400Gi", "pods": "500"},
+        "labels": {"example.com/cluster": "other"},
+        "kubernetes": {"kubeconfigFile": kubeconfig},
     })
 }
 

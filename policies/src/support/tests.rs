@@ -58,6 +58,37 @@ fn an_ordinary_pod_is_supported_and_its_token_is_noted() {
 }
 
 #[test]
+fn another_cluster_takes_what_a_cloud_does_not() {
+    let refused = |pod: &Value| check(KUBERNETES, pod).into_iter().map(|u| u.field).collect::<Vec<_>>();
+    assert_eq!(refused(&ordinary()), [""; 0]);
+    for (pointer, value) in [
+        ("/spec/containers/0/securityContext/privileged", json!(true)),
+        ("/spec/runtimeClassName", json!("kata")),
+        ("/spec/nodeSelector", json!({"kubernetes.io/arch": "arm64"})),
+        ("/spec/containers/0/resources", json!({"limits": {"nvidia.com/gpu": "1"}})),
+        ("/spec/containers/0/livenessProbe", json!({"grpc": {"port": 80}})),
+        ("/spec/securityContext/seLinuxOptions", json!({"level": "s0"})),
+        ("/spec/volumes/-", json!({"name": "n", "nfs": {"server": "s", "path": "/"}})),
+    ] {
+        assert_eq!(refused(&with(pointer, value)), [""; 0], "{pointer}");
+    }
+    for (pointer, value, field) in [
+        ("/spec/hostNetwork", json!(true), "spec.hostNetwork"),
+        ("/spec/volumes/-", json!({"name": "h", "hostPath": {"path": "/"}}), "spec.volumes[1].hostPath"),
+        (
+            "/spec/volumes/-",
+            json!({"name": "d", "persistentVolumeClaim": {"claimName": "d"}}),
+            "spec.volumes[1].persistentVolumeClaim",
+        ),
+        ("/spec/volumes/-", json!({"name": "c", "csi": {"driver": "d"}}), "spec.volumes[1].csi"),
+        ("/spec/resourceClaims", json!([{"name": "g"}]), "spec.resourceClaims"),
+        ("/spec/somethingNew", json!(1), "spec.somethingNew"),
+    ] {
+        assert_eq!(refused(&with(pointer, value)), [field], "{pointer}");
+    }
+}
+
+#[test]
 fn what_a_virtual_machine_cannot_give_is_refused_by_path() {
     check_fields(&with("/spec/hostNetwork", json!(true)), &["spec.hostNetwork"]);
     check_fields(&with("/spec/hostNetwork", json!(false)), &[]);

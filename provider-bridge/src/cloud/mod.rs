@@ -16,6 +16,8 @@ use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 
 mod attach;
 pub mod cci;
+#[cfg(test)]
+mod conformance;
 mod dial;
 pub mod eci;
 mod encoding;
@@ -24,6 +26,7 @@ mod error;
 mod golden;
 pub mod hidden;
 mod kubelike;
+pub mod kubernetes;
 pub mod mock;
 mod translate;
 

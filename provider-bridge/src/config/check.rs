@@ -119,14 +119,16 @@ fn quantity(key: &str, text: &str) -> Result<(), Problem> {
     }
 }
 
-/// Devices: the mock has any, ECI has GPUs.
+/// Devices: the mock and other clusters have any, ECI has GPUs.
 fn others(node: &NodeConfig) -> Result<(), Problem> {
     for (name, text) in &node.capacity.others {
         let key = format!("capacity.others.{name}");
         if !name.contains('/') {
             return refuse(&key, "is not the name of a device; write for example nvidia.com/gpu".to_owned());
         }
-        if node.provider != "mock" && !(node.provider == "eci" && name == policies::support::eci::GPU) {
+        let any = ["mock", "kubernetes"].contains(&node.provider.as_str());
+        let gpu = node.provider == "eci" && name == policies::support::eci::GPU;
+        if !(any || gpu) {
             let text = format!("provider {} has no devices; remove it", node.provider);
             return refuse(&key, text);
         }
@@ -139,7 +141,12 @@ fn others(node: &NodeConfig) -> Result<(), Problem> {
 }
 
 fn provider(node: &NodeConfig) -> Result<(), Problem> {
-    let stray = [("cci", node.cci.is_some()), ("eci", node.eci.is_some()), ("mock", node.mock.is_some())];
+    let stray = [
+        ("cci", node.cci.is_some()),
+        ("eci", node.eci.is_some()),
+        ("kubernetes", node.kubernetes.is_some()),
+        ("mock", node.mock.is_some()),
+    ];
     if let Some((key, _)) = stray.into_iter().find(|(key, set)| *set && *key != node.provider)
         && crate::registry::NAMES.contains(&node.provider.as_str())
     {
@@ -156,6 +163,7 @@ fn provider(node: &NodeConfig) -> Result<(), Problem> {
             let settings = node.eci.as_ref().map_or(Ok(()), EciConfig::check);
             settings.map_err(|(key, reason)| (format!("eci.{key}"), reason))
         }
+        ("kubernetes", _) => super::kubernetes::check(node.kubernetes.as_ref()),
         ("mock", _) => {
             let delays = node.mock.as_ref().map_or(Ok(()), |mock| mock.delays().map(drop));
             delays.map_err(|(key, reason)| (format!("mock.{key}"), reason))

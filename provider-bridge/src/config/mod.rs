@@ -12,11 +12,13 @@ use serde::Deserialize;
 
 mod check;
 mod eci;
+mod kubernetes;
 mod load;
 #[cfg(test)]
 mod tests;
 
 pub use eci::{EciConfig, Listed, SignatureConfig};
+pub use kubernetes::KubernetesConfig;
 pub use load::{ConfigProblem, load};
 
 /// Everything `burst-bridge --config FILE` reads.
@@ -135,7 +137,8 @@ impl NodeConfig {
     /// Whether its instances are tagged with another identity than the cluster's own, or not at all.
     pub fn names_its_cluster(&self) -> bool {
         let cci = self.cci.as_ref().is_none_or(|cci| cci.cluster_id.is_some());
-        cci && self.eci.as_ref().is_none_or(|eci| eci.cluster_id.is_some())
+        let other = self.kubernetes.as_ref().is_none_or(|other| other.cluster_id.is_some());
+        cci && other && self.eci.as_ref().is_none_or(|eci| eci.cluster_id.is_some())
     }
 }
 
@@ -172,7 +175,7 @@ impl Default for GcConfig {
 pub struct NodeConfig {
     /// Node name.
     pub name: String,
-    /// Registered name of the provider (`cci`, `eci`, `mock`).
+    /// Registered name of the provider (`cci`, `eci`, `kubernetes`, `mock`).
     pub provider: String,
     /// Kubelet port of this node; requests do not name the node, so each has its own.
     pub port: u16,
@@ -204,6 +207,8 @@ pub struct NodeConfig {
     pub cci: Option<CciConfig>,
     /// Settings of provider `eci`; the environment may say all of them.
     pub eci: Option<EciConfig>,
+    /// Settings of provider `kubernetes`.
+    pub kubernetes: Option<KubernetesConfig>,
     /// Settings of provider `mock`; all of them have defaults.
     pub mock: Option<MockConfig>,
 }

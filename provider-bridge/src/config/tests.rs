@@ -36,6 +36,11 @@ nodes:
   port: 10450
   capacity: { cpu: 100, memory: 1Ti, pods: 100, others: { nvidia.com/gpu: 4 } }
   mock: { startDelay: 500ms, stopDelay: 2s, availableZone: m }
+- name: burst-e
+  provider: kubernetes
+  port: 10650
+  capacity: { cpu: 100, memory: 1Ti, pods: 100, others: { nvidia.com/gpu: 4 } }
+  kubernetes: { kubeconfigFile: east.kubeconfig, context: east, namespacePrefix: guests }
 ";
 
 fn read(text: &str, env: &[(&str, &str)]) -> Result<BridgeConfig, ConfigProblem> {
@@ -47,7 +52,7 @@ fn read(text: &str, env: &[(&str, &str)]) -> Result<BridgeConfig, ConfigProblem>
 #[test]
 fn the_contract_is_read() {
     let config = read(GOOD, &[]).unwrap();
-    assert_eq!(config.nodes.len(), 4);
+    assert_eq!(config.nodes.len(), 5);
     assert_eq!(config.nodes[0].capacity.cpu, "200");
     assert_eq!(config.nodes[0].capacity.ephemeral_storage.as_deref(), Some("20Ti"));
     assert_eq!(config.nodes[0].labels.get("example.com/Team").map(String::as_str), Some("Shop"));
@@ -116,7 +121,7 @@ fn the_vendors_variables_are_read() {
 /// Each bad file is refused with the file, the key and what to do.
 #[test]
 fn bad_files_are_refused_in_words() {
-    let cases: [(&str, &str, &[&str]); 29] = [
+    let cases: [(&str, &str, &[&str]); 36] = [
         ("address: 198", "addres: 198", &["addres", "unknown field"]),
         ("    projectId: p", "    projectID: p", &["projectID"]),
         ("memory: 512Gi, pods", "memory: 4X, pods", &["nodes[0].capacity.memory", "4X", "512Gi"]),
@@ -165,6 +170,25 @@ fn bad_files_are_refused_in_words() {
             "nvidia.com/gpu: 8",
             "amd.com/gpu: 8",
             &["nodes[2].capacity.others.amd.com/gpu", "provider eci has no"],
+        ),
+        ("kubeconfigFile: east.kubeconfig, ", "", &["nodes[4].kubernetes", "set kubeconfigFile, or server"]),
+        (
+            "kubeconfigFile: east.kubeconfig, context: east",
+            "server: https://east:6443",
+            &["nodes[4].kubernetes.tokenFile", "missing beside server"],
+        ),
+        ("context: east", "server: https://east:6443", &["nodes[4].kubernetes.server", "contradicts"]),
+        ("context: east", "tokenFile: t", &["nodes[4].kubernetes.kubeconfigFile", "remove tokenFile"]),
+        (
+            "context: east",
+            "namespace: all",
+            &["nodes[4].kubernetes.namespacePrefix", "contradicts namespace"],
+        ),
+        ("namespacePrefix: guests", "namespacePrefix: G", &["nodes[4].kubernetes.namespacePrefix", "\"G\""]),
+        (
+            "  kubernetes: { kubeconfigFile: east.kubeconfig, context: east, namespacePrefix: guests }",
+            "",
+            &["nodes[4].kubernetes", "missing"],
         ),
     ];
     for (from, to, expected) in cases {

@@ -18,6 +18,7 @@ mod explain;
 mod governed;
 mod home;
 mod limits;
+mod other_cluster;
 mod outage;
 mod placement;
 mod policies;
@@ -95,6 +96,8 @@ const CASES: &[(&str, Case)] = cases![
     providers::a_virtual_node_that_comes_late_takes_those_that_wait,
     eci::deployment_with_the_vendors_label,
     eci::wrong_annotation_is_refused,
+    other_cluster::a_deployment_bursts_into_another_cluster,
+    other_cluster::streams_come_from_the_other_cluster,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];

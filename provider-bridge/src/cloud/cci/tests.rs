@@ -11,11 +11,10 @@ use super::*;
 use crate::cloud::PodIdentity;
 
 mod life;
-mod server;
 mod streams;
 mod watching;
 
-use server::Server;
+use crate::cloud::kubelike::testing::Server;
 
 pub(super) const CLUSTER: &str = "c-1";
 pub(super) const NODE: &str = "burst-a";

@@ -1,4 +1,4 @@
-//! Commands in a container over the Kubernetes WebSocket protocol (`v5.channel.k8s.io`, else `v4`).
+//! Commands in a container, and its own process, over the Kubernetes WebSocket protocol (`v5.channel.k8s.io`, else `v4`).
 //!
 //! Every message begins with a channel byte: 0 stdin, 1 stdout, 2 stderr, 3 the final Status, 4 terminal size, and in v5
 //! 255 to close another channel. A slow reader stops the reading from the cloud. Facts: the kubelet's and the API
@@ -9,23 +9,17 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
-use http::{Method, StatusCode, header};
-use reqwest::Upgraded;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role};
+use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::cloud::{CloudError, Instance};
 use crate::streams::{ExecOutcome, ExecProviderEnd, ExecRequest, TerminalSize};
 
 use super::api::Api;
-use super::call::{Call, Limit};
-use super::client::transport;
 use super::operation::Verb;
+use super::socket::{self, Socket};
 
 /// How long a session may take to say goodbye.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -43,8 +37,6 @@ const CLOSE: u8 = 255;
 /// Keeps gateways and firewalls between us and the container from forgetting an idle session.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
-type Socket = WebSocketStream<Upgraded>;
-
 /// An open session.
 pub(in crate::cloud) struct Session {
     socket: Socket,
@@ -59,39 +51,30 @@ pub(in crate::cloud) async fn open(
     container: &str,
     request: &ExecRequest,
 ) -> Result<Session, CloudError> {
+    connect(api, instance, container, request, (Verb::Exec, "/exec")).await
+}
+
+/// Opens a session with the container's own process.
+pub(in crate::cloud) async fn attach(
+    api: &Api,
+    instance: &Instance,
+    container: &str,
+    request: &ExecRequest,
+) -> Result<Session, CloudError> {
+    connect(api, instance, container, request, (Verb::Attach, "/attach")).await
+}
+
+async fn connect(
+    api: &Api,
+    instance: &Instance,
+    container: &str,
+    request: &ExecRequest,
+    (verb, subresource): (Verb, &str),
+) -> Result<Session, CloudError> {
     let place = api.place(&instance.id);
-    let operation = api.on_pod(Verb::Exec, place);
-    let key = generate_key();
-    let mut call = Call::new(operation.clone(), Method::GET, api.pod_path(place, "/exec"))
-        .query(query(container, request))
-        .limit(Limit::Beginning);
-    call.unsigned_headers = vec![
-        (header::CONNECTION, "Upgrade".to_owned()),
-        (header::UPGRADE, "websocket".to_owned()),
-        (header::SEC_WEBSOCKET_VERSION, "13".to_owned()),
-        (header::SEC_WEBSOCKET_KEY, key.clone()),
-        (header::SEC_WEBSOCKET_PROTOCOL, format!("{V5}, {V4}")),
-    ];
-    let response = api.client.send(&call).await?;
-    let shown = |name| response.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS
-        || shown(header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str())
-    {
-        return Err(CloudError::Retryable(format!("{operation}: the answer is not a WebSocket upgrade")));
-    }
-    let half_close = match shown(header::SEC_WEBSOCKET_PROTOCOL) {
-        Some(V5) => true,
-        Some(V4) => false,
-        other => {
-            let other = other.unwrap_or("none");
-            return Err(CloudError::Retryable(format!(
-                "{operation}: the cloud chose the protocol {other}, not {V5} or {V4}"
-            )));
-        }
-    };
-    let upgraded =
-        response.upgrade().await.map_err(|error| CloudError::from(transport(&operation, error)))?;
-    Ok(Session { socket: WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await, half_close })
+    let query = query(container, request);
+    let (socket, protocol) = socket::open(api, place, (verb, subresource), query, &[V5, V4]).await?;
+    Ok(Session { socket, half_close: protocol == V5 })
 }
 
 /// The query, in the order in which the command must arrive.
@@ -265,7 +248,8 @@ fn outcome(status: &[u8]) -> ExecOutcome {
     let code = status.details.causes.iter().find(|cause| cause.reason == "ExitCode");
     match code.and_then(|cause| cause.message.parse().ok()) {
         Some(code) if status.reason == "NonZeroExitCode" => ExecOutcome::Exited(code),
-        _ => ExecOutcome::Failed(status.message),
+        // Whoever passes it on says so again.
+        _ => ExecOutcome::Failed(status.message.trim_start_matches("Internal error occurred: ").to_owned()),
     }
 }
 
@@ -281,7 +265,7 @@ mod tests {
             (r#"{"metadata":{},"status":"Success"}"#, ExecOutcome::Exited(0)),
             (exit, ExecOutcome::Exited(42)),
             (
-                r#"{"status":"Failure","reason":"InternalError","message":"no such file"}"#,
+                r#"{"status":"Failure","reason":"InternalError","message":"Internal error occurred: no such file"}"#,
                 ExecOutcome::Failed("no such file".into()),
             ),
             ("plain text", ExecOutcome::Failed("plain text".into())),

@@ -27,6 +27,8 @@ pub(in crate::cloud) struct Fields {
     pub(in crate::cloud) pod_security: &'static [&'static str],
     pub(in crate::cloud) container: &'static [&'static str],
     pub(in crate::cloud) container_security: &'static [&'static str],
+    /// Of a volume mount.
+    pub(in crate::cloud) mount: &'static [&'static str],
     /// Kinds of volumes.
     pub(in crate::cloud) volumes: &'static [&'static str],
     /// Pull secrets that the cloud itself has.
@@ -42,6 +44,8 @@ pub(in crate::cloud) struct Rules<'a> {
     pub(in crate::cloud) sizes: Option<&'a Sizes>,
     /// A container's `resources`.
     pub(in crate::cloud) resources: &'a dyn Fn(&Value) -> Option<Value>,
+    /// Which of the pod's own labels go along.
+    pub(in crate::cloud) label: fn(&str) -> bool,
     /// Which of the pod's own annotations go along.
     pub(in crate::cloud) annotation: fn(&str) -> bool,
     /// CPU and memory as they are written down on the instance.
@@ -124,8 +128,8 @@ pub(in crate::cloud) fn forge(
 
 fn metadata(pod: &Value, context: &Context<'_>, rules: &Rules<'_>, copies: &Copies<'_>) -> Value {
     let own = pod.get("metadata").unwrap_or(&Value::Null);
-    let mut labels: Map<String, Value> =
-        pairs(own, "labels").map(|(k, v)| (k.to_owned(), v.into())).collect();
+    let kept = pairs(own, "labels").filter(|(key, _)| (rules.label)(key));
+    let mut labels: Map<String, Value> = kept.map(|(k, v)| (k.to_owned(), v.into())).collect();
     labels.extend(json_of(context.labels));
     labels.extend(context.tags());
     let kept = pairs(own, "annotations").filter(|(key, _)| (rules.annotation)(key));
@@ -203,7 +207,8 @@ fn forge_container(
     if let Some(resources) = (rules.resources)(container) {
         out.insert("resources".into(), resources);
     }
-    let mounts = mounts(container, dropped, |expression| environment.expand_here(expression))?;
+    let mounts =
+        mounts(container, rules.fields.mount, dropped, |expression| environment.expand_here(expression))?;
     insert_list(&mut out, "volumeMounts", mounts);
     let security = container.get("securityContext");
     let security = security.map(|security| only(security, rules.fields.container_security));

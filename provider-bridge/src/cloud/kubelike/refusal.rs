@@ -66,7 +66,7 @@ pub(in crate::cloud) struct Fault {
     #[serde(default)]
     reason: Option<String>,
     #[serde(default, alias = "error_msg")]
-    message: Option<String>,
+    pub(in crate::cloud) message: Option<String>,
     #[serde(default)]
     details: Option<FaultDetails>,
 }

@@ -104,16 +104,17 @@ pub(in crate::cloud) fn content(kind: Kind, object: &Value) -> Map<String, Value
     }
 }
 
-/// The mounts of a container: without those of dropped volumes, with `subPathExpr` expanded.
+/// The mounts of a container: these fields, without those of dropped volumes, with `subPathExpr` expanded.
 pub(in crate::cloud) fn mounts(
     container: &Value,
+    fields: &[&str],
     dropped: &[&str],
     expand: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<Value>, Problem> {
     let mounts = list(container, "volumeMounts").iter();
     let kept = mounts.filter(|mount| text(mount, "name").is_none_or(|name| !dropped.contains(&name)));
     kept.map(|mount| {
-        let mut out = only(mount, &["name", "mountPath", "readOnly", "subPath"]);
+        let mut out = only(mount, fields);
         if let Some(expression) = text(mount, "subPathExpr").filter(|expression| !expression.is_empty()) {
             let path = expand(expression).ok_or_else(|| {
                 Problem::Invalid(format!(

@@ -21,6 +21,7 @@ const FIELDS: Fields = Fields {
     pod_security: &POD_SECURITY_FIELDS,
     container: &CONTAINER_FIELDS,
     container_security: &CONTAINER_SECURITY_FIELDS,
+    mount: &["name", "mountPath", "readOnly", "subPath"],
     volumes: &["emptyDir"],
     pull_secrets: &[DEFAULT_PULL_SECRET],
 };
@@ -86,6 +87,7 @@ pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> 
         fields: &FIELDS,
         sizes: Some(&size::sizes(&shape)),
         resources: &|container| size::resources(&shape, text(container, "name").unwrap_or_default()),
+        label: |_| true,
         annotation: is_vendors,
         billed: size::billed(&shape),
     };

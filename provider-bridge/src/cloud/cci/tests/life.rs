@@ -1,5 +1,5 @@
-use super::server::{Answer, Seen, status};
 use super::*;
+use crate::cloud::kubelike::testing::{Answer, Seen, status};
 
 fn pods() -> String {
     format!("/api/v1/namespaces/{NAMESPACE}/pods")

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
-use super::server::{Answer, status};
 use super::*;
+use crate::cloud::kubelike::testing::{Answer, status};
 use crate::streams::{ExecClientEnd, ExecOutcome, TerminalSize, exec_pair};
 
 type Far = WebSocketStream<TokioIo<Upgraded>>;

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::server::{Answer, Seen, status};
 use super::*;
+use crate::cloud::kubelike::testing::{Answer, Seen, status};
 
 type Events = BoxStream<'static, Result<InstanceEvent, CloudError>>;
 

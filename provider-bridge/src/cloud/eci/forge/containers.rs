@@ -65,7 +65,9 @@ fn common(
         json!({"Port": port.get("containerPort"), "Protocol": text(port, "protocol").unwrap_or("TCP")})
     });
     insert_list(&mut out, "Port", ports.collect());
-    let mounts = translate::mounts(container, dropped, |expression| environment.expand_here(expression))?;
+    let fields = ["name", "mountPath", "readOnly", "subPath"];
+    let mounts =
+        translate::mounts(container, &fields, dropped, |expression| environment.expand_here(expression))?;
     let mounts = mounts.iter().map(|mount| {
         Value::Object(renamed(
             mount,

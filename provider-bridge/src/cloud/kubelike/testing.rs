@@ -24,16 +24,16 @@ type Body = BoxBody<Bytes, std::io::Error>;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub(in crate::cloud::cci) struct Seen {
-    pub(in crate::cloud::cci) method: Method,
-    pub(in crate::cloud::cci) path: String,
-    pub(in crate::cloud::cci) query: String,
-    pub(in crate::cloud::cci) headers: HeaderMap,
-    pub(in crate::cloud::cci) body: Value,
+pub(in crate::cloud) struct Seen {
+    pub(in crate::cloud) method: Method,
+    pub(in crate::cloud) path: String,
+    pub(in crate::cloud) query: String,
+    pub(in crate::cloud) headers: HeaderMap,
+    pub(in crate::cloud) body: Value,
 }
 
 /// An answer that was put in front of the ordinary one.
-pub(in crate::cloud::cci) enum Answer {
+pub(in crate::cloud) enum Answer {
     /// This status and body.
     Status(u16, Value),
     /// The ordinary effect happens, then the connection breaks without an answer.
@@ -57,18 +57,18 @@ struct State {
     seen: Vec<Seen>,
 }
 
-pub(in crate::cloud::cci) struct Server {
-    pub(in crate::cloud::cci) endpoint: String,
+pub(in crate::cloud) struct Server {
+    pub(in crate::cloud) endpoint: String,
     state: Arc<Mutex<State>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Server {
-    pub(in crate::cloud::cci) async fn start() -> Self {
+    pub(in crate::cloud) async fn start() -> Self {
         Self::start_with(None).await
     }
 
-    pub(in crate::cloud::cci) async fn start_with(tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
+    pub(in crate::cloud) async fn start_with(tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let endpoint = format!("{scheme}://{}", listener.local_addr().unwrap());
@@ -93,41 +93,41 @@ impl Server {
     }
 
     /// Answers the next request that matches with this instead.
-    pub(in crate::cloud::cci) fn next(
-        &self,
-        matches: impl Fn(&Seen) -> bool + Send + 'static,
-        answer: Answer,
-    ) {
+    pub(in crate::cloud) fn next(&self, matches: impl Fn(&Seen) -> bool + Send + 'static, answer: Answer) {
         self.state.lock().unwrap().queued.push_back((Box::new(matches), answer));
     }
 
     /// At most so many objects per page.
-    pub(in crate::cloud::cci) fn page(&self, size: usize) {
+    pub(in crate::cloud) fn page(&self, size: usize) {
         self.state.lock().unwrap().page = size;
     }
 
-    pub(in crate::cloud::cci) fn seen(&self) -> Vec<Seen> {
+    pub(in crate::cloud) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
 
     /// `METHOD path` of every request so far.
-    pub(in crate::cloud::cci) fn calls(&self) -> Vec<String> {
+    pub(in crate::cloud) fn calls(&self) -> Vec<String> {
         self.seen().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
     }
 
-    pub(in crate::cloud::cci) fn object(&self, path: &str) -> Option<Value> {
+    pub(in crate::cloud) fn object(&self, path: &str) -> Option<Value> {
         self.state.lock().unwrap().objects.get(path).cloned()
     }
 
-    pub(in crate::cloud::cci) fn paths(&self) -> Vec<String> {
+    pub(in crate::cloud) fn paths(&self) -> Vec<String> {
         self.state.lock().unwrap().objects.keys().cloned().collect()
     }
 
-    pub(in crate::cloud::cci) fn put(&self, path: &str, object: Value) {
+    pub(in crate::cloud) fn put(&self, path: &str, object: Value) {
         self.state.lock().unwrap().objects.insert(path.to_owned(), object);
     }
 
-    pub(in crate::cloud::cci) fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
+    pub(in crate::cloud) fn remove(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(path);
+    }
+
+    pub(in crate::cloud) fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
         change(self.state.lock().unwrap().objects.get_mut(path).unwrap());
     }
 }
@@ -236,9 +236,12 @@ impl State {
         let parameter =
             |name: &str| url::form_urlencoded::parse(seen.query.as_bytes()).find(|(key, _)| key == name);
         let from: usize = parameter("continue").and_then(|(_, value)| value.parse().ok()).unwrap_or_default();
-        let prefix = format!("{}/", seen.path);
-        let all: Vec<_> =
-            self.objects.iter().filter(|(path, _)| path.starts_with(&prefix)).map(|(_, o)| o).collect();
+        let below = |path: &str| match seen.path.strip_prefix("/api/v1/") {
+            // Over all namespaces.
+            Some(plural) if !plural.contains('/') => path.contains(&format!("/{plural}/")),
+            _ => path.starts_with(&format!("{}/", seen.path)),
+        };
+        let all: Vec<_> = self.objects.iter().filter(|(path, _)| below(path)).map(|(_, o)| o).collect();
         let items: Vec<_> = all.iter().skip(from).take(self.page).collect();
         let end = from + items.len();
         let mut metadata = json!({"resourceVersion": "1000"});
@@ -254,7 +257,7 @@ fn reply(status: u16, body: &Value) -> Response<Body> {
     Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body).unwrap()
 }
 
-pub(in crate::cloud::cci) fn status(code: u16, reason: &str) -> Value {
+pub(in crate::cloud) fn status(code: u16, reason: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": format!("said {reason}"), "reason": reason, "code": code})
 }
 

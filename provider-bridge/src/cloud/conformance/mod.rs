@@ -1,0 +1,102 @@
+//! What every provider promises, as one suite that runs over each of them.
+//!
+//! A provider takes part with a [`Subject`]: itself over a far side that the test controls, and one line of [`suite!`].
+//! The suite knows only the trait; how a cloud keeps its promises is tested beside the provider. See
+//! `docs/providers/conformance.md`.
+
+mod subjects;
+mod suite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{CloudError, CreateRequest, Instance, PodIdentity, Provider, Resolve};
+
+/// The virtual node that every subject serves.
+const NODE: &str = "burst-a";
+
+/// A provider over a far side that the test controls.
+#[async_trait]
+trait Subject: Send + Sync {
+    /// The provider, serving virtual node [`NODE`].
+    fn provider(&self) -> &dyn Provider;
+
+    /// Another value of the provider over the same far side, as after a restart; `None` if instances do not outlive it.
+    fn restarted(&self) -> Option<Box<dyn Provider>>;
+
+    /// The next create is carried out and its answer is lost; `false` if there is nothing to lose.
+    fn lose_the_next_answer(&self) -> bool;
+
+    /// The next page of a list fails; `false` if lists cannot fail.
+    fn fail_the_next_list(&self) -> bool;
+
+    /// Something that another cluster or another virtual node made is there; `false` if nobody else can.
+    fn add_a_strangers_instance(&self) -> bool;
+
+    /// The far side finishes the deletions that were asked for.
+    async fn finish_deletions(&self);
+
+    /// Texts that must be in no error and no `Debug`.
+    fn secrets(&self) -> Vec<&'static str>;
+}
+
+/// A pod that every cloud can run.
+fn request(uid: &str, name: &str) -> CreateRequest {
+    let pod = PodIdentity { uid: uid.into(), namespace: "shop".into(), name: name.into() };
+    let object = json!({
+        "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "labels": {"app": "web"}},
+        "spec": {
+            "restartPolicy": "Always",
+            "containers": [{
+                "name": "app", "image": "nginx",
+                "resources": {"requests": {"cpu": "1", "memory": "2Gi"}},
+                "env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "password"}}}],
+            }],
+        },
+    });
+    CreateRequest {
+        pod,
+        node: NODE.into(),
+        object: Arc::new(object),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        hidden: Vec::new(),
+        needs_grant: false,
+    }
+}
+
+/// The cluster that pods come from.
+struct Home;
+
+/// What the Secret of [`Home`] holds, in clear and as the API has it.
+const PASSWORD: [&str; 2] = ["opensesame", "b3BlbnNlc2FtZQ=="];
+
+#[async_trait]
+impl Resolve for Home {
+    async fn config_map(&self, _: &str, _: &str) -> Result<Option<Value>, CloudError> {
+        Ok(None)
+    }
+
+    async fn secret(&self, _: &str, name: &str) -> Result<Option<Value>, CloudError> {
+        let [_, base64] = PASSWORD;
+        Ok(Some(json!({"metadata": {"name": name}, "type": "Opaque", "data": {"password": base64}})))
+    }
+
+    async fn services(&self, _: &str) -> Result<Vec<Value>, CloudError> {
+        Ok(Vec::new())
+    }
+}
+
+async fn create(provider: &dyn Provider, uid: &str, name: &str) -> Instance {
+    provider.create(&request(uid, name), &Home).await.unwrap()
+}
+
+/// The UIDs of the pods whose instances are listed, in order.
+async fn listed(provider: &dyn Provider) -> Vec<String> {
+    let mut uids: Vec<_> = provider.list().await.unwrap().into_iter().map(|i| i.pod.uid).collect();
+    uids.sort();
+    uids
+}

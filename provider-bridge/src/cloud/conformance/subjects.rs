@@ -1,0 +1,180 @@
+//! The providers that are tested, each over the far side that its own tests use.
+
+use std::time::Duration;
+
+use policies::keys::tag;
+use secrecy::SecretString;
+
+use super::*;
+use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::kubelike::testing::{Answer, Seen, Server, status};
+use crate::cloud::kubernetes::{KubernetesProvider, KubernetesSettings, Login, Namespaces};
+use crate::cloud::mock::{MockProvider, MockSettings};
+
+/// The mock, whose instances are in itself.
+pub(super) struct Mock(MockProvider);
+
+pub(super) async fn mock() -> Mock {
+    Mock(MockProvider::new(MockSettings {
+        start_delay: Duration::ZERO,
+        stop_delay: Duration::from_millis(50),
+    }))
+}
+
+#[async_trait]
+impl Subject for Mock {
+    fn provider(&self) -> &dyn Provider {
+        &self.0
+    }
+
+    fn restarted(&self) -> Option<Box<dyn Provider>> {
+        None
+    }
+
+    fn lose_the_next_answer(&self) -> bool {
+        false
+    }
+
+    fn fail_the_next_list(&self) -> bool {
+        false
+    }
+
+    fn add_a_strangers_instance(&self) -> bool {
+        false
+    }
+
+    async fn finish_deletions(&self) {
+        while self.0.list().await.unwrap().iter().any(|instance| instance.deleting) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn secrets(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+/// A provider whose far side keeps Kubernetes-style objects.
+pub(super) struct KubeLike {
+    server: Server,
+    provider: Box<dyn Provider>,
+    open: fn(&str) -> Box<dyn Provider>,
+    /// Where its pods are.
+    namespace: &'static str,
+    secret: &'static str,
+}
+
+async fn kube_like(
+    open: fn(&str) -> Box<dyn Provider>,
+    namespace: &'static str,
+    secret: &'static str,
+) -> KubeLike {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let server = Server::start().await;
+    let provider = open(&server.endpoint);
+    KubeLike { provider, server, open, namespace, secret }
+}
+
+pub(super) async fn cci() -> KubeLike {
+    let open = |endpoint: &str| -> Box<dyn Provider> {
+        let network = NetworkSettings {
+            vpc_id: "vpc".into(),
+            network_id: "net".into(),
+            subnet_id: "sub".into(),
+            cidr: "192.168.0.0/18".into(),
+            security_group_id: "sg".into(),
+        };
+        let credentials =
+            Credentials::Fixed { access_key: "AK1".into(), secret_key: SecretString::from("cci-secret-key") };
+        let settings = CciSettings {
+            cluster_id: "c-1".into(),
+            node_names: vec![NODE.into()],
+            endpoint: endpoint.into(),
+            region: "cn-north-4".into(),
+            project_id: "proj".into(),
+            domain_id: "dom".into(),
+            credentials,
+            ca_pem: None,
+            availability_zone: String::new(),
+            network,
+        };
+        Box::new(CciProvider::new(settings).unwrap())
+    };
+    kube_like(open, "cce-burst-c-1", "cci-secret-key").await
+}
+
+fn other_cluster(endpoint: &str, namespaces: Namespaces) -> Box<dyn Provider> {
+    // The token is read at once.
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "bearer-secret").unwrap();
+    let login = Login::Token { server: endpoint.into(), token, ca: None };
+    let settings =
+        KubernetesSettings { cluster_id: "c-1".into(), node_names: vec![NODE.into()], login, namespaces };
+    Box::new(KubernetesProvider::new(settings).unwrap())
+}
+
+pub(super) async fn kubernetes() -> KubeLike {
+    let open = |endpoint: &str| other_cluster(endpoint, Namespaces::Prefixed("burst".into()));
+    kube_like(open, "burst-shop", "bearer-secret").await
+}
+
+pub(super) async fn kubernetes_in_one_namespace() -> KubeLike {
+    let open = |endpoint: &str| other_cluster(endpoint, Namespaces::One("guests".into()));
+    kube_like(open, "guests", "bearer-secret").await
+}
+
+fn is_list(seen: &Seen) -> bool {
+    seen.method == "GET" && seen.path.ends_with("/pods")
+}
+
+#[async_trait]
+impl Subject for KubeLike {
+    fn provider(&self) -> &dyn Provider {
+        self.provider.as_ref()
+    }
+
+    fn restarted(&self) -> Option<Box<dyn Provider>> {
+        Some((self.open)(&self.server.endpoint))
+    }
+
+    fn lose_the_next_answer(&self) -> bool {
+        self.server.next(|seen| seen.method == "POST" && seen.path.ends_with("/pods"), Answer::Lost);
+        true
+    }
+
+    /// The second page, so that there is a part that could be taken for the whole.
+    fn fail_the_next_list(&self) -> bool {
+        self.server.page(2);
+        let later = |seen: &Seen| is_list(seen) && seen.query.contains("continue=");
+        if self.server.paths().iter().filter(|path| path.contains("/pods/")).count() > 2 {
+            self.server.next(later, Answer::Status(500, status(500, "InternalError")));
+        } else {
+            self.server.next(is_list, Answer::Status(500, status(500, "InternalError")));
+        }
+        true
+    }
+
+    fn add_a_strangers_instance(&self) -> bool {
+        for (cluster, node) in [("c-2", NODE), ("c-1", "burst-b")] {
+            let name = format!("stranger-{cluster}-{node}");
+            let labels = json!({tag::CLUSTER: cluster, tag::NODE: node, tag::POD_UID: "u-9"});
+            let object = json!({"kind": "Pod", "metadata": {"name": name, "namespace": self.namespace, "labels": labels}});
+            self.server.put(&format!("/api/v1/namespaces/{}/pods/{name}", self.namespace), object);
+        }
+        true
+    }
+
+    async fn finish_deletions(&self) {
+        for path in self.server.paths() {
+            let object = self.server.object(&path).unwrap_or_default();
+            if object["kind"] == "Pod" && !object["metadata"]["deletionTimestamp"].is_null() {
+                self.server.remove(&path);
+            }
+        }
+    }
+
+    fn secrets(&self) -> Vec<&'static str> {
+        vec![self.secret]
+    }
+}

@@ -1,0 +1,223 @@
+//! The promises, one function each, and the table of who makes them.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::*;
+use crate::cloud::InstanceEvent;
+
+/// Longer than any step here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs every promise over a provider; `$open` makes its [`Subject`].
+macro_rules! suite {
+    ($($provider:ident: $open:path;)*) => {$(
+        mod $provider {
+            suite!(@promises $open:
+                an_instance_is_told_with_its_identity,
+                the_same_uid_is_adopted,
+                adopted_after_a_restart,
+                a_lost_answer_makes_no_second_instance,
+                a_successor_of_the_same_name_is_another,
+                deletion_is_of_one_incarnation_and_can_be_repeated,
+                what_is_gone_can_be_deleted_again,
+                the_list_is_whole_or_an_error,
+                strangers_are_not_listed,
+                watching_begins_with_everything,
+                what_cannot_run_is_refused_and_nothing_is_made,
+                hidden_containers_are_in_no_status,
+                secrets_are_in_no_text,
+            );
+        }
+    )*};
+    (@promises $open:path: $($promise:ident,)*) => {$(
+        #[tokio::test]
+        async fn $promise() {
+            super::$promise(&$open().await).await;
+        }
+    )*};
+}
+
+suite! {
+    mock: crate::cloud::conformance::subjects::mock;
+    cci: crate::cloud::conformance::subjects::cci;
+    kubernetes: crate::cloud::conformance::subjects::kubernetes;
+    kubernetes_in_one_namespace: crate::cloud::conformance::subjects::kubernetes_in_one_namespace;
+}
+
+/// Identity, node and age come back with the instance, and the list says the same.
+async fn an_instance_is_told_with_its_identity(subject: &dyn Subject) {
+    let provider = subject.provider();
+    provider.prepare().await.unwrap();
+    let made = create(provider, "u-1", "web").await;
+    assert_eq!(made.pod, request("u-1", "web").pod);
+    assert_eq!((made.node.as_str(), made.deleting), (NODE, false));
+    assert!(matches!(made.status["phase"].as_str(), Some("Pending" | "Running")), "{}", made.status);
+    assert!(made.status.get("hostIP").is_none(), "the cloud's hosts are its own business: {}", made.status);
+    let all = provider.list().await.unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!((&all[0].id, &all[0].pod, &all[0].node), (&made.id, &made.pod, &made.node));
+    assert!(all[0].created.is_some(), "an age is what orphans are judged by");
+}
+
+/// A second create of the same pod returns the instance that there is.
+async fn the_same_uid_is_adopted(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let (first, second) = (create(provider, "u-1", "web").await, create(provider, "u-1", "web").await);
+    assert_eq!(first.id, second.id);
+    assert_eq!(listed(provider).await, ["u-1"]);
+}
+
+/// Everything is found again from the cloud alone.
+async fn adopted_after_a_restart(subject: &dyn Subject) {
+    let first = create(subject.provider(), "u-1", "web").await;
+    let Some(provider) = subject.restarted() else { return };
+    assert_eq!(listed(provider.as_ref()).await, ["u-1"]);
+    assert_eq!(create(provider.as_ref(), "u-1", "web").await.id, first.id);
+    assert_eq!(listed(provider.as_ref()).await, ["u-1"]);
+}
+
+/// However the create ends, repeating it leads to exactly one instance.
+async fn a_lost_answer_makes_no_second_instance(subject: &dyn Subject) {
+    let provider = subject.provider();
+    provider.prepare().await.unwrap();
+    if !subject.lose_the_next_answer() {
+        return;
+    }
+    match provider.create(&request("u-1", "web"), &Home).await {
+        Ok(instance) => assert_eq!(instance.pod.uid, "u-1"),
+        Err(error) => assert!(matches!(error, CloudError::Retryable(_)), "{error:?}"),
+    }
+    create(provider, "u-1", "web").await;
+    assert_eq!(listed(provider).await, ["u-1"]);
+}
+
+/// A StatefulSet's next pod has the same name and is another pod, also while the first still ends.
+async fn a_successor_of_the_same_name_is_another(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let first = create(provider, "u-1", "db-0").await;
+    provider.delete(&first, 1).await.unwrap();
+    let second = create(provider, "u-2", "db-0").await;
+    assert_ne!(first.id, second.id);
+    provider.delete(&first, 1).await.unwrap();
+    subject.finish_deletions().await;
+    assert_eq!(listed(provider).await, ["u-2"]);
+    let all = provider.list().await.unwrap();
+    assert!(!all[0].deleting, "the first one's end is not the second one's");
+}
+
+/// Deletion shows until it is finished, and asking again is no error.
+async fn deletion_is_of_one_incarnation_and_can_be_repeated(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let (first, other) = (create(provider, "u-1", "web").await, create(provider, "u-2", "web-2").await);
+    for _ in 0..2 {
+        provider.delete(&first, 1).await.unwrap();
+    }
+    for instance in provider.list().await.unwrap() {
+        assert_eq!(instance.deleting, instance.pod.uid == "u-1");
+    }
+    subject.finish_deletions().await;
+    assert_eq!(listed(provider).await, [other.pod.uid]);
+}
+
+/// An instance that does not exist any more is deleted already.
+async fn what_is_gone_can_be_deleted_again(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let instance = create(provider, "u-1", "web").await;
+    provider.delete(&instance, 0).await.unwrap();
+    subject.finish_deletions().await;
+    provider.delete(&instance, 0).await.unwrap();
+    assert_eq!(listed(provider).await, [""; 0]);
+}
+
+/// A list that cannot be completed is an error, never a part: what is missing in it would be taken for gone.
+async fn the_list_is_whole_or_an_error(subject: &dyn Subject) {
+    let provider = subject.provider();
+    for i in 0..5 {
+        create(provider, &format!("u-{i}"), &format!("web-{i}")).await;
+    }
+    if subject.fail_the_next_list() {
+        let error = provider.list().await.unwrap_err();
+        assert!(!matches!(error, CloudError::Gone(_) | CloudError::Invalid(_)), "{error:?}");
+    }
+    assert_eq!(listed(provider).await.len(), 5);
+}
+
+/// What another cluster or another virtual node made is none of ours.
+async fn strangers_are_not_listed(subject: &dyn Subject) {
+    let provider = subject.provider();
+    create(provider, "u-1", "web").await;
+    if subject.add_a_strangers_instance() {
+        assert_eq!(listed(provider).await, ["u-1"]);
+    }
+}
+
+/// A watch is a whole list first, between `Restarted` and `Synced`.
+async fn watching_begins_with_everything(subject: &dyn Subject) {
+    let provider = subject.provider();
+    for uid in ["u-1", "u-2"] {
+        create(provider, uid, uid).await;
+    }
+    let mut events = provider.watch();
+    let mut next = async || timeout(PATIENCE, events.next()).await.expect("an event in time");
+    assert!(matches!(next().await, Some(Ok(InstanceEvent::Restarted))));
+    let mut seen = Vec::new();
+    loop {
+        match next().await {
+            Some(Ok(InstanceEvent::Changed(instance))) => seen.push(instance.pod.uid),
+            Some(Ok(InstanceEvent::Synced)) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, ["u-1", "u-2"]);
+}
+
+/// What the support table refuses is refused in words, before anything is made.
+async fn what_cannot_run_is_refused_and_nothing_is_made(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let mut refused = request("u-1", "web");
+    let mut object = (*refused.object).clone();
+    object["spec"]["hostNetwork"] = json!(true);
+    refused.object = Arc::new(object);
+    let error = provider.create(&refused, &Home).await.unwrap_err();
+    assert!(matches!(&error, CloudError::Invalid(text) if text.contains("spec.hostNetwork")), "{error:?}");
+    assert_eq!(listed(provider).await, [""; 0]);
+}
+
+/// A container that the pod itself does not have is a tag, and in no status.
+async fn hidden_containers_are_in_no_status(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let mut with_agent = request("u-1", "web");
+    let mut object = (*with_agent.object).clone();
+    let agent = json!({"name": "agent", "image": "agent", "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}});
+    object["spec"]["containers"].as_array_mut().unwrap().push(agent);
+    with_agent.object = Arc::new(object);
+    with_agent.hidden = vec!["agent".into()];
+    let made = provider.create(&with_agent, &Home).await.unwrap();
+    assert!(!made.status.to_string().contains("agent"), "{}", made.status);
+    for instance in provider.list().await.unwrap() {
+        assert!(!instance.status.to_string().contains("agent"), "{}", instance.status);
+    }
+}
+
+/// Neither the pod's Secrets nor the account's credentials are shown.
+async fn secrets_are_in_no_text(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let made = create(provider, "u-1", "web").await;
+    let mut texts = vec![format!("{made:?}")];
+    if subject.lose_the_next_answer() {
+        let outcome = provider.create(&request("u-2", "web-2"), &Home).await;
+        texts.push(outcome.map_or_else(|error| format!("{error:?} {error}"), |made| format!("{made:?}")));
+    }
+    if subject.fail_the_next_list() {
+        texts
+            .push(provider.list().await.map_or_else(|error| format!("{error:?} {error}"), |_| String::new()));
+    }
+    for secret in subject.secrets().into_iter().chain(PASSWORD) {
+        assert!(texts.iter().all(|text| !text.contains(secret)), "{secret} in {texts:?}");
+    }
+}
