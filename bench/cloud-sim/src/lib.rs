@@ -20,12 +20,14 @@ mod options;
 mod runtime;
 mod server;
 mod size;
+mod size2;
 
 pub use options::{Api, Options, RuntimeKind};
 pub use runtime::addresses::Subnet;
 pub use runtime::process::init::run as container;
 
 use crate::core::instances::{Cloud, Habits, Timing};
+use crate::core::kind::Generation;
 use crate::core::meter::Meter;
 use crate::core::store::Store;
 use crate::facade::{Face, Front, Variants, millis};
@@ -51,7 +53,7 @@ impl Simulator {
         let meter = Meter::open_file(&path, jiff::Timestamp::now())
             .with_context(|| format!("--meter {}", path.display()))?;
         let runtime = runtime(&options).await?;
-        let (habits, store) = (habits(options.api), Store::new(options.history));
+        let (habits, store) = (habits(options.api), Store::of(generation(options.api), options.history));
         let region = options.region.clone().unwrap_or_else(|| options.api.region().to_owned());
         let cloud = Cloud::new(store, meter, runtime, timing(&options), habits, region);
         let listener = TcpListener::bind(options.listen)
@@ -119,9 +121,13 @@ fn timing(options: &Options) -> Timing {
     }
 }
 
+fn generation(api: Api) -> Generation {
+    if api == Api::Cci2 { Generation::Two } else { Generation::One }
+}
+
 fn habits(api: Api) -> Habits {
     match api {
-        Api::Cci1 => Habits::CCI,
+        Api::Cci1 | Api::Cci2 => Habits::CCI,
         Api::Eci | Api::Cube => Habits::PLAIN,
     }
 }

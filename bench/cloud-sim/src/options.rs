@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::Subnet;
 
-/// A cloud that is not one: the API of CCI 1.0, ECI or Cube over instances that are scripted or real processes.
+/// A cloud that is not one: the API of CCI 1.0 or 2.0, ECI or Cube over instances that are scripted or real processes.
 #[derive(Clone, Parser)]
 #[command(name = "cloud-sim", version)]
 pub struct Options {
@@ -105,6 +105,8 @@ pub struct Options {
 pub enum Api {
     /// Huawei CCI 1.0
     Cci1,
+    /// Huawei CCI 2.0
+    Cci2,
     /// Alibaba Cloud ECI
     Eci,
     /// UCloud Cube
@@ -116,7 +118,7 @@ impl Api {
     #[must_use]
     pub fn region(self) -> &'static str {
         match self {
-            Self::Cci1 => "cn-north-4",
+            Self::Cci1 | Self::Cci2 => "cn-north-4",
             Self::Eci => "cn-hangzhou",
             Self::Cube => "cn-bj2",
         }

@@ -124,3 +124,17 @@ async fn uclouds_sdk_agrees() {
     assert_eq!((&meter["open"], &meter["lostLines"]), (&serde_json::json!(0), &serde_json::json!(0)));
     cloud.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vendors_sdk_and_the_kubernetes_client_agree_on_the_second_generation() {
+    let Some(python) = python("venv", HUAWEI) else {
+        println!("SKIPPED: python3 with venv and the packages {HUAWEI:?} is not to be had");
+        return;
+    };
+    let cloud = Cloud::start(&["--api", "cci2"]).await;
+    let endpoint = format!("http://{}", cloud.client.address);
+    run(python, "check_cci2.py", words(&[&endpoint, "testAK", "testSK", "proj123", "MIItoken"])).await;
+    let meter = cloud.client.meter().await;
+    assert_eq!((&meter["open"], &meter["closed"]), (&serde_json::json!(0), &serde_json::json!(2)));
+    cloud.stop().await;
+}

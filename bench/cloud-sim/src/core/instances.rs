@@ -350,7 +350,11 @@ impl Cloud {
     /// Whether a namespace has a Network that is Active.
     pub(crate) fn network_active(&self, namespace: &str) -> bool {
         let networks = self.store.list(Kind::Network, Some(namespace)).items;
-        networks.iter().any(|n| n.value().pointer("/status/state").and_then(Value::as_str) == Some("Active"))
+        networks.iter().any(|network| {
+            let value = network.value();
+            let is = |field: &str, word: &str| value.pointer(field).and_then(Value::as_str) == Some(word);
+            is("/status/state", "Active") || is("/status/status", "Ready")
+        })
     }
 
     /// Records an Event about a pod.

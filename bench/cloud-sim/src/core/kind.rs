@@ -1,5 +1,13 @@
 //! The object kinds that CCI 1.0 serves and how each is spelled on the wire.
 
+/// Which of CCI's two APIs is spoken; they differ in paths, versions and what they sell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Generation {
+    #[default]
+    One,
+    Two,
+}
+
 /// One served kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -55,31 +63,37 @@ impl Kind {
     }
 
     /// `apiVersion` of one object and of its list.
-    pub(crate) fn api_version(self) -> &'static str {
-        match self {
-            Self::Network => "networking.cci.io/v1beta1",
-            _ => "v1",
+    pub(crate) fn api_version(self, generation: Generation) -> &'static str {
+        match (self, generation) {
+            (Self::Network, Generation::One) => "networking.cci.io/v1beta1",
+            (Self::Network, Generation::Two) => "yangtse/v2",
+            (_, Generation::One) => "v1",
+            (_, Generation::Two) => "cci/v2",
         }
     }
 
     /// Everything before `/namespaces` in the path.
-    pub(crate) fn root(self) -> &'static str {
-        match self {
-            Self::Network => "/apis/networking.cci.io/v1beta1",
-            _ => "/api/v1",
+    pub(crate) fn root(self, generation: Generation) -> &'static str {
+        match (self, generation) {
+            (Self::Network, Generation::One) => "/apis/networking.cci.io/v1beta1",
+            (Self::Network, Generation::Two) => "/apis/yangtse/v2",
+            (_, Generation::One) => "/api/v1",
+            (_, Generation::Two) => "/apis/cci/v2",
         }
     }
 
     /// How a Kubernetes error names the resource: with its group, if it has one.
-    pub(crate) fn qualified(self) -> &'static str {
-        match self {
-            Self::Network => "networks.networking.cci.io",
-            other => other.plural(),
+    pub(crate) fn qualified(self, generation: Generation) -> &'static str {
+        match (self, generation) {
+            (Self::Network, Generation::One) => "networks.networking.cci.io",
+            (Self::Network, Generation::Two) => "networks.yangtse",
+            (Self::Pod, Generation::Two) => "pods.cci",
+            (other, _) => other.plural(),
         }
     }
 
     /// The kind of a resource below a root, as written in the path.
-    pub(crate) fn from_path(root: &str, plural: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.root() == root && kind.plural() == plural)
+    pub(crate) fn from_path(generation: Generation, root: &str, plural: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.root(generation) == root && kind.plural() == plural)
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use super::kind::Kind;
+use super::kind::{Generation, Kind};
 use super::selector::Index;
 
 /// Namespace (empty for a namespace itself) and name.
@@ -41,6 +41,7 @@ pub(crate) struct Stored {
     pub(crate) created: Timestamp,
     /// When this version was written.
     pub(crate) modified: Timestamp,
+    generation: Generation,
     pub(crate) index: Index,
     body: Bytes,
 }
@@ -62,7 +63,7 @@ impl Stored {
         out.put_slice(b"{\"kind\":\"");
         out.put_slice(kind.name().as_bytes());
         out.put_slice(b"\",\"apiVersion\":\"");
-        out.put_slice(kind.api_version().as_bytes());
+        out.put_slice(kind.api_version(self.generation).as_bytes());
         out.put_slice(b"\",");
         out.put_slice(self.body.get(1..).unwrap_or_default());
     }
@@ -160,6 +161,8 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) clock: Arc<Clock>,
+    /// Which API the objects are written for.
+    pub(crate) generation: Generation,
     version: AtomicU64,
     shelves: [Shelf; Kind::ALL.len()],
 }
@@ -173,14 +176,20 @@ pub(crate) struct Page {
 
 impl Store {
     /// An empty store whose watches can look back `history` events per kind.
+    #[cfg(test)]
     pub(crate) fn new(history: usize) -> Self {
+        Self::of(Generation::default(), history)
+    }
+
+    /// An empty store for a generation of the API, whose watches can look back `history` events per kind.
+    pub(crate) fn of(generation: Generation, history: usize) -> Self {
         let shelves = Kind::ALL.map(|kind| Shelf {
             kind,
             limit: history.max(1),
             inner: Mutex::default(),
             latest: watch::Sender::new(1),
         });
-        Self { clock: Arc::default(), version: AtomicU64::new(1), shelves }
+        Self { clock: Arc::default(), generation, version: AtomicU64::new(1), shelves }
     }
 
     #[allow(clippy::expect_used, reason = "ALL names every variant; a test walks it")]
@@ -287,7 +296,8 @@ impl Store {
         let index = index_of(kind, key, &value);
         let body = Bytes::from(value.to_string());
         let modified = self.clock.now();
-        Arc::new(Stored { key: key.clone(), version, uid, created, modified, index, body })
+        let generation = self.generation;
+        Arc::new(Stored { key: key.clone(), version, uid, created, modified, generation, index, body })
     }
 
     fn record(shelf: &Shelf, inner: &mut Inner, change: Change, object: Arc<Stored>, before: Option<Index>) {

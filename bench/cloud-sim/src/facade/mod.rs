@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::auth::{self, Account};
 use crate::core::instances::Cloud;
-use crate::core::kind::Kind;
+use crate::core::kind::{Generation, Kind};
 use crate::core::store::Key;
 use crate::error::ApiError;
 use crate::options::{Api, Options};
@@ -104,7 +104,7 @@ impl Call {
 
 /// Which cloud's API is spoken, with what that API remembers.
 pub(crate) enum Face {
-    Cci1,
+    Cci(Generation),
     Eci(Box<eci::Eci>),
     Cube(Box<cube::Cube>),
 }
@@ -113,7 +113,7 @@ impl Face {
     /// The face that the command line asks for.
     pub(crate) fn new(options: &Options, cloud: &Cloud) -> Self {
         match options.api {
-            Api::Cci1 => Self::Cci1,
+            Api::Cci1 | Api::Cci2 => Self::Cci(cloud.store.generation),
             Api::Eci => {
                 always_connected(cloud);
                 Self::Eci(Box::new(eci::Eci::new(options, cloud)))
@@ -128,7 +128,7 @@ impl Face {
     /// A control call that only this face has.
     fn control(&self, front: &Arc<Front>, call: &Call) -> Option<Result<serde_json::Value, ApiError>> {
         match self {
-            Self::Cci1 => None,
+            Self::Cci(_) => None,
             Self::Eci(eci) => eci::control(front, eci, call),
             Self::Cube(cube) => cube::control(front, cube, call),
         }
@@ -137,7 +137,7 @@ impl Face {
     /// The name that a call has in fault rules and in the counts.
     fn template(&self, call: &Call) -> String {
         match self {
-            Self::Cci1 => cci1::route::Route::parse(call.parts.uri.path())
+            Self::Cci(generation) => cci1::route::Route::parse(*generation, call.parts.uri.path())
                 .as_ref()
                 .map_or_else(|| "unknown".to_owned(), cci1::route::Route::template),
             Self::Eci(_) => eci::action(call).unwrap_or_else(|| "unknown".to_owned()),
@@ -148,7 +148,7 @@ impl Face {
     /// What a rule's `bodyContains` is looked for in: with RPC the parameters, wherever they were sent.
     fn searched<'a>(&self, call: &'a Call) -> Cow<'a, [u8]> {
         match self {
-            Self::Cci1 => Cow::Borrowed(&call.body),
+            Self::Cci(_) => Cow::Borrowed(&call.body),
             Self::Eci(_) => Cow::Owned(call.parameters_text().into_bytes()),
             Self::Cube(_) => Cow::Owned(cube::searched(call).into_bytes()),
         }
@@ -243,7 +243,7 @@ impl Front {
                 json(StatusCode::OK, "<html><body>upstream connect error\u{0}{{{</body></html>")
             }
             (_, faults::Canned::Empty) => json(StatusCode::OK, ""),
-            (Face::Cci1, faults::Canned::Error(injected)) => error(&injected.cci1()),
+            (Face::Cci(_), faults::Canned::Error(injected)) => error(&injected.cci1()),
             (Face::Eci(_), faults::Canned::Error(injected)) => eci::injected(injected),
             (Face::Cube(_), faults::Canned::Error(injected)) => cube::injected(injected, template),
         }
@@ -252,7 +252,7 @@ impl Front {
     /// The work itself; a duplicated call is done twice, as when the network delivered it twice.
     async fn work(self: &Arc<Self>, call: Call, injected: faults::Injected) -> Response<Body> {
         match &self.face {
-            Face::Cci1 => self.checked(call, injected).await.unwrap_or_else(|e| error(&e)),
+            Face::Cci(_) => self.checked(call, injected).await.unwrap_or_else(|e| error(&e)),
             Face::Eci(eci) => eci::answer(self, eci, call, &injected).await,
             Face::Cube(cube) => cube::answer(self, cube, &call, &injected),
         }
@@ -263,7 +263,7 @@ impl Front {
         call: Call,
         injected: faults::Injected,
     ) -> Result<Response<Body>, ApiError> {
-        let route = cci1::route::Route::parse(call.parts.uri.path());
+        let route = cci1::route::Route::parse(self.cloud.store.generation, call.parts.uri.path());
         let signed = auth::Request {
             method: &call.parts.method,
             path: call.parts.uri.path(),

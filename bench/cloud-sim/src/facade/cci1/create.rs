@@ -12,11 +12,12 @@ use super::route::Route;
 use super::{namespaces, networks, object as answer};
 use crate::core::clock::k8s_time;
 use crate::core::instances::new_uid;
-use crate::core::kind::Kind;
+use crate::core::kind::{Generation, Kind};
 use crate::core::plan::PodPlan;
 use crate::core::store::Key;
 use crate::error::{ApiError, FieldError};
 use crate::size::{Size, pod_size};
+use crate::size2;
 
 /// Creates an object.
 pub(super) fn object(
@@ -36,19 +37,19 @@ pub(super) fn object(
     match kind {
         Kind::Pod => return pod(front, &key, value, injected),
         Kind::Namespace => namespaces::admit(front, &name, &mut value)?,
-        Kind::Network => networks::admit(&name, &mut value)?,
+        Kind::Network => networks::admit(route.generation, &name, &mut value)?,
         _ => {}
     }
     let created = front.cloud.store.create(kind, &key, value, front.cloud.clock.now());
-    let created = created.ok_or_else(|| taken(kind, &name))?;
+    let created = created.ok_or_else(|| taken(front, kind, &name))?;
     if kind == Kind::Network {
         networks::activate_later(front, &key);
     }
     Ok(answer(StatusCode::CREATED, kind, &created))
 }
 
-fn taken(kind: Kind, name: &str) -> ApiError {
-    let error = ApiError::already_exists(kind.qualified(), name);
+fn taken(front: &Front, kind: Kind, name: &str) -> ApiError {
+    let error = ApiError::already_exists(kind.qualified(front.cloud.store.generation), name);
     if kind == Kind::Namespace { error.code("CCI.02.409101") } else { error }
 }
 
@@ -127,19 +128,27 @@ fn pod(
     mut value: Value,
     injected: &Injected,
 ) -> Result<Response<Body>, ApiError> {
-    let size = admit_pod(&key.name, &value)?;
+    let generation = front.cloud.store.generation;
+    if generation == Generation::Two {
+        forge::prune(&mut value);
+    }
+    let size = admit_pod(generation, &key.name, &value)?;
     forge::complete(&mut value, size, &Tenant { project_id: &front.account.project_id });
     let plan = PodPlan::read(&value).map_err(ApiError::bad_request)?;
     let created = front.cloud.store.create(Kind::Pod, key, value, front.cloud.clock.now());
-    let created = created.ok_or_else(|| taken(Kind::Pod, &key.name))?;
+    let created = created.ok_or_else(|| taken(front, Kind::Pod, &key.name))?;
     front.cloud.launch(&created, Arc::new(plan), size, injected.stock_out.clone());
     Ok(answer(StatusCode::CREATED, Kind::Pod, &created))
 }
 
-fn admit_pod(name: &str, value: &Value) -> Result<Size, ApiError> {
+fn admit_pod(generation: Generation, name: &str, value: &Value) -> Result<Size, ApiError> {
     let spec = value.get("spec").unwrap_or(&Value::Null);
-    let mut errors = forge::wrong_fields(spec);
-    let size = pod_size(spec).unwrap_or_else(|wrong| {
+    let mut errors = forge::wrong_fields(generation, spec);
+    let sold = match generation {
+        Generation::One => pod_size(spec),
+        Generation::Two => size2::pod_size(value),
+    };
+    let size = sold.unwrap_or_else(|wrong| {
         errors.extend(wrong);
         Size::default()
     });

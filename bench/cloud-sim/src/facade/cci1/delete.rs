@@ -47,12 +47,12 @@ impl Options {
     }
 
     /// The object must be the one that was meant.
-    fn holds(&self, kind: Kind, stored: &Stored) -> Result<(), ApiError> {
+    fn holds(&self, front: &Front, kind: Kind, stored: &Stored) -> Result<(), ApiError> {
         let conflict = |what: &str, wanted: &str, have: &str| {
             let why = format!(
                 "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}"
             );
-            ApiError::conflict(kind.qualified(), &stored.key.name, &why)
+            ApiError::conflict(kind.qualified(front.cloud.store.generation), &stored.key.name, &why)
         };
         if let Some(uid) = self.preconditions.uid.as_ref().filter(|uid| **uid != stored.uid) {
             return Err(conflict("UID", uid, &stored.uid));
@@ -105,23 +105,23 @@ pub(super) fn collection(
     Ok(reply(StatusCode::OK, body.to_string()))
 }
 
-fn not_found(kind: Kind, key: &Key) -> ApiError {
-    ApiError::not_found(kind.qualified(), &key.name)
+fn not_found(front: &Front, kind: Kind, key: &Key) -> ApiError {
+    ApiError::not_found(kind.qualified(front.cloud.store.generation), &key.name)
 }
 
 fn plain(front: &Front, kind: Kind, key: &Key, options: &Options) -> Result<Arc<Stored>, ApiError> {
     let done = front
         .cloud
         .store
-        .update(kind, key, |_, stored| options.holds(kind, stored).map(|()| Verdict::Remove))?;
-    done.ok_or_else(|| not_found(kind, key))
+        .update(kind, key, |_, stored| options.holds(front, kind, stored).map(|()| Verdict::Remove))?;
+    done.ok_or_else(|| not_found(front, kind, key))
 }
 
 fn namespace(front: &Arc<Front>, key: &Key, options: &Options) -> Result<Arc<Stored>, ApiError> {
     let now = front.cloud.clock.now();
     let mut first = false;
     let done = front.cloud.store.update(Kind::Namespace, key, |value, stored| {
-        options.holds(Kind::Namespace, stored)?;
+        options.holds(front, Kind::Namespace, stored)?;
         if value.pointer("/metadata/deletionTimestamp").is_some() {
             return Ok(Verdict::Keep);
         }
@@ -130,7 +130,7 @@ fn namespace(front: &Arc<Front>, key: &Key, options: &Options) -> Result<Arc<Sto
         set(value, "status", "phase", json!("Terminating"));
         Ok::<_, ApiError>(Verdict::Write)
     })?;
-    let done = done.ok_or_else(|| not_found(Kind::Namespace, key))?;
+    let done = done.ok_or_else(|| not_found(front, Kind::Namespace, key))?;
     if first {
         namespaces::empty_later(front, &key.name);
     }
@@ -155,7 +155,7 @@ pub(super) fn instance(
     let options = options.unwrap_or(&none);
     let mut grace = Duration::ZERO;
     let done = front.cloud.store.update(Kind::Pod, key, |pod, stored| {
-        options.holds(Kind::Pod, stored)?;
+        options.holds(front, Kind::Pod, stored)?;
         let own = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
         let own = own.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(30);
         let seconds = options.grace_period_seconds.unwrap_or(own);
@@ -170,7 +170,7 @@ pub(super) fn instance(
         set(pod, "metadata", "deletionGracePeriodSeconds", json!(seconds));
         Ok::<_, ApiError>(Verdict::Write)
     })?;
-    let done = done.ok_or_else(|| not_found(Kind::Pod, key))?;
+    let done = done.ok_or_else(|| not_found(front, Kind::Pod, key))?;
     front.cloud.stop(&done.uid, grace, slow);
     Ok(done)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use crate::core::instances::{BILLING_FINALIZER, metadata_map};
+use crate::core::kind::Generation;
 use crate::error::FieldError;
 use crate::size::Size;
 
@@ -13,12 +14,42 @@ pub(super) struct Tenant<'a> {
     pub(super) project_id: &'a str,
 }
 
-/// Volume sources that CCI 1.0 takes.
-const VOLUME_SOURCES: [&str; 6] =
-    ["configMap", "secret", "emptyDir", "downwardAPI", "projected", "persistentVolumeClaim"];
+/// Volume sources that CCI takes; the last two only 2.0.
+const VOLUME_SOURCES: [&str; 8] = [
+    "configMap",
+    "secret",
+    "emptyDir",
+    "downwardAPI",
+    "projected",
+    "persistentVolumeClaim",
+    "nfs",
+    "ephemeral",
+];
+/// What the schema of 2.0 does not have; it is left out, not refused.
+const PRUNED: [&str; 12] = [
+    "serviceAccountName",
+    "serviceAccount",
+    "automountServiceAccountToken",
+    "tolerations",
+    "nodeSelector",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "priorityClassName",
+    "priority",
+    "runtimeClassName",
+    "enableServiceLinks",
+];
+
+/// Leaves out of a pod what the schema of 2.0 does not have.
+pub(super) fn prune(pod: &mut Value) {
+    if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.retain(|field, _| !PRUNED.contains(&field.as_str()));
+    }
+}
 
 /// Every field that CCI refuses, sizes aside.
-pub(super) fn wrong_fields(spec: &Value) -> Vec<FieldError> {
+pub(super) fn wrong_fields(generation: Generation, spec: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if !spec.is_object() {
         return vec![FieldError::new("spec", "Required value")];
@@ -39,7 +70,8 @@ pub(super) fn wrong_fields(spec: &Value) -> Vec<FieldError> {
         }
     }
     for (i, volume) in list(spec, "volumes").iter().enumerate() {
-        let known = VOLUME_SOURCES.iter().any(|source| volume.get(source).is_some_and(|v| !v.is_null()));
+        let sources = if generation == Generation::One { &VOLUME_SOURCES[..6] } else { &VOLUME_SOURCES[..] };
+        let known = sources.iter().any(|source| volume.get(source).is_some_and(|v| !v.is_null()));
         if !known {
             let source =
                 volume.as_object().into_iter().flatten().map(|(k, _)| k.as_str()).find(|k| *k != "name");
@@ -182,7 +214,8 @@ mod tests {
     use super::*;
 
     fn check(spec: Value, expected: &[&str]) {
-        let fields: Vec<String> = wrong_fields(&spec).into_iter().map(|error| error.field).collect();
+        let fields: Vec<String> =
+            wrong_fields(Generation::One, &spec).into_iter().map(|error| error.field).collect();
         assert_eq!(fields, expected, "{spec}");
     }
 

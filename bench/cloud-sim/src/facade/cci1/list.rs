@@ -83,7 +83,7 @@ pub(super) fn page(
     let head = format!(
         "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
         kind.name(),
-        kind.api_version()
+        kind.api_version(route.generation)
     );
     let mut body = BytesMut::with_capacity(head.len() + out.len() + 2);
     body.put_slice(head.as_bytes());

@@ -1,4 +1,5 @@
-//! CCI 1.0: a Kubernetes-shaped REST API with namespaces, networks, pods and what pods refer to.
+//! CCI 1.0 and 2.0: a Kubernetes-shaped REST API with namespaces, networks, pods and what pods refer to. The second
+//! differs in paths, versions, sizes, networks and in what it leaves out of a spec.
 //!
 //! Facts: Huawei's CCI API reference (1.0 paths under `/api/v1` and `/apis/networking.cci.io/v1beta1`), its user guide
 //! for sizes, and the Kubernetes API conventions for everything both leave open.
@@ -80,7 +81,8 @@ async fn sub_resource(
 
 fn get(front: &Front, kind: Kind, key: &Key) -> Result<Response<Body>, ApiError> {
     let found = front.cloud.store.get(kind, key);
-    let found = found.ok_or_else(|| ApiError::not_found(kind.qualified(), &key.name))?;
+    let found =
+        found.ok_or_else(|| ApiError::not_found(kind.qualified(front.cloud.store.generation), &key.name))?;
     Ok(object(StatusCode::OK, kind, &found))
 }
 

@@ -1,4 +1,4 @@
-//! Namespaces: five per account, with a flavor, and a name that stays taken for a while after deletion.
+//! Namespaces: five per account, with a flavor (1.0), and a name that stays taken for a while after deletion.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::Front;
 use super::delete;
-use crate::core::kind::Kind;
+use crate::core::kind::{Generation, Kind};
 use crate::core::store::{Key, Verdict};
 use crate::error::ApiError;
 
@@ -31,7 +31,8 @@ pub(super) fn open(front: &Front, name: &str) -> Result<(), ApiError> {
 pub(super) fn admit(front: &Front, name: &str, value: &mut Value) -> Result<(), ApiError> {
     let flavor = value.pointer(&format!("/metadata/annotations/{}", FLAVOR.replace('/', "~1")));
     let flavor = flavor.and_then(Value::as_str).unwrap_or_default();
-    if !["general-computing", "gpu-accelerated"].contains(&flavor) {
+    let needs_flavor = front.cloud.store.generation == Generation::One;
+    if needs_flavor && !["general-computing", "gpu-accelerated"].contains(&flavor) {
         let message =
             format!("annotation {FLAVOR} must be general-computing or gpu-accelerated, not {flavor:?}");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "BadRequest", message).code("CCI.02.400109"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::Front;
-use crate::core::kind::Kind;
+use crate::core::kind::{Generation, Kind};
 use crate::core::store::{Key, Verdict};
 use crate::error::{ApiError, FieldError};
 
@@ -17,8 +17,11 @@ const ANNOTATIONS: [&str; 3] = [
 const FIELDS: [&str; 5] = ["attachedVPC", "cidr", "networkID", "networkType", "subnetID"];
 
 /// Checks a Network to be created and gives it its first status.
-pub(super) fn admit(name: &str, value: &mut Value) -> Result<(), ApiError> {
-    let errors = wrong_fields(value);
+pub(super) fn admit(generation: Generation, name: &str, value: &mut Value) -> Result<(), ApiError> {
+    let errors = match generation {
+        Generation::One => wrong_fields(value),
+        Generation::Two => wrong_second(value),
+    };
     if !errors.is_empty() {
         return Err(ApiError::invalid("Network", name, &errors).code("CCI.01.400201"));
     }
@@ -58,14 +61,58 @@ fn wrong_fields(value: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// The same for 2.0: subnets in place of one network, security groups optional.
+fn wrong_second(value: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for name in ["yangtse.io/domain-id", "yangtse.io/project-id"] {
+        let given =
+            value.pointer("/metadata/annotations").and_then(|all| all.get(name)).and_then(Value::as_str);
+        if given.is_none_or(str::is_empty) {
+            errors.push(FieldError::new(format!("metadata.annotations[{name}]"), "Required value"));
+        }
+    }
+    let kind = value.pointer("/spec/networkType").and_then(Value::as_str).unwrap_or("underlay_neutron");
+    // The prose of the documentation writes a hyphen, its examples an underscore.
+    if !matches!(kind, "underlay_neutron" | "underlay-neutron") {
+        errors.push(FieldError::new(
+            "spec.networkType",
+            format!("Unsupported value: {kind:?}: underlay_neutron"),
+        ));
+    }
+    let subnets = value.pointer("/spec/subnets").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let named =
+        |subnet: &Value| subnet.get("subnetID").and_then(Value::as_str).is_some_and(|id| !id.is_empty());
+    if subnets.is_empty() || !subnets.iter().all(named) {
+        errors.push(FieldError::new("spec.subnets[].subnetID", "Required value"));
+    }
+    errors
+}
+
+/// The status of a Network that works.
+fn working(generation: Generation, network: &Value) -> Value {
+    if generation == Generation::One {
+        return json!({"state": "Active"});
+    }
+    let synced = |kind: &str| json!({"type": kind, "status": "True"});
+    let subnets = network.pointer("/spec/subnets").and_then(Value::as_array).into_iter().flatten();
+    let attributes: Vec<Value> = subnets
+        .map(|subnet| json!({"networkID": subnet.get("subnetID"), "subnetV4ID": subnet.get("subnetID")}))
+        .collect();
+    json!({
+        "status": "Ready", "subnetAttrs": attributes,
+        "conditions": [synced("NetworkSynced"), synced("NetworkExternalDependenciesSynced")],
+    })
+}
+
 /// The Network becomes Active after a while.
 pub(super) fn activate_later(front: &Arc<Front>, key: &Key) {
     let (cloud, key) = (front.cloud.clone(), key.clone());
     front.cloud.spawn(async move {
         cloud.clock.sleep(cloud.timing.network).await;
         let _ = cloud.store.update::<()>(Kind::Network, &key, |value, _| {
+            let status = working(cloud.store.generation, value);
             if let Some(value) = value.as_object_mut() {
-                value.insert("status".into(), json!({"state": "Active"}));
+                value.insert("status".into(), status);
             }
             Ok(Verdict::Write)
         });

@@ -8,14 +8,16 @@ use serde_json::{Value, json};
 use super::super::{Body, Call, Front};
 use super::{merge, object as answer};
 use crate::core::instances::BILLING_FINALIZER;
-use crate::core::kind::Kind;
+use crate::core::kind::{Generation, Kind};
 use crate::core::store::{Key, Stored, Verdict};
 use crate::error::{ApiError, FieldError};
 
 const MERGE: &str = "application/merge-patch+json";
+/// Only 2.0 takes it.
+const JSON: &str = "application/json-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
-type Apply = fn(&mut Value, &Value);
+type Apply = fn(&mut Value, &Value) -> Result<(), ApiError>;
 
 /// Changes one object.
 pub(super) fn change(
@@ -24,9 +26,9 @@ pub(super) fn change(
     kind: Kind,
     key: &Key,
 ) -> Result<Response<Body>, ApiError> {
-    let apply = how(call)?;
+    let apply = how(front.cloud.store.generation, call)?;
     let patch = call.json()?;
-    if !patch.is_object() {
+    if !patch.is_object() && !patch.is_array() {
         return Err(ApiError::bad_request("the body is not an object"));
     }
     let done = front.cloud.store.update(kind, key, |value, stored| {
@@ -35,32 +37,53 @@ pub(super) fn change(
         if wanted.is_some_and(|wanted| wanted != stored.version.to_string()) {
             let why =
                 "the object has been modified; please apply your changes to the latest version and try again";
-            return Err(ApiError::conflict(kind.qualified(), &key.name, why));
+            return Err(ApiError::conflict(kind.qualified(front.cloud.store.generation), &key.name, why));
         }
         let before = value.clone();
-        apply(value, &patch);
+        apply(value, &patch)?;
         keep_server_fields(value, &before);
         if kind == Kind::Pod {
             check_pod(value, &before, stored)?;
         }
         Ok(verdict(value, &before))
     })?;
-    let done = done.ok_or_else(|| ApiError::not_found(kind.qualified(), &key.name))?;
+    let done =
+        done.ok_or_else(|| ApiError::not_found(kind.qualified(front.cloud.store.generation), &key.name))?;
     Ok(answer(StatusCode::OK, kind, &done))
 }
 
 /// How the body is applied.
-fn how(call: &Call) -> Result<Apply, ApiError> {
+fn how(generation: Generation, call: &Call) -> Result<Apply, ApiError> {
     if call.parts.method == Method::PUT {
-        return Ok(|target, body| target.clone_from(body));
+        return Ok(|target, body| {
+            target.clone_from(body);
+            Ok(())
+        });
     }
     let given =
         call.parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     match given.split(';').next().unwrap_or_default().trim() {
-        MERGE => Ok(merge::merge),
-        STRATEGIC => Ok(merge::strategic),
+        MERGE => Ok(|target, body| {
+            merge::merge(target, body);
+            Ok(())
+        }),
+        STRATEGIC => Ok(|target, body| {
+            merge::strategic(target, body);
+            Ok(())
+        }),
+        JSON if generation == Generation::Two => Ok(json),
         other => Err(ApiError::media_type(other, &format!("{MERGE}, {STRATEGIC}"))),
     }
+}
+
+/// RFC 6902.
+fn json(target: &mut Value, body: &Value) -> Result<(), ApiError> {
+    let patch: json_patch::Patch =
+        serde_json::from_value(body.clone()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let invalid = |error: json_patch::PatchError| {
+        ApiError::invalid("Patch", "", &[FieldError::new("patch", error.to_string())])
+    };
+    json_patch::patch(target, &patch).map_err(invalid)
 }
 
 /// A deleted object goes when its last finalizer goes.

@@ -2,11 +2,12 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::core::kind::Kind;
+use crate::core::kind::{Generation, Kind};
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
+    pub(crate) generation: Generation,
     pub(crate) kind: Kind,
     /// Empty for namespaces themselves.
     pub(crate) namespace: String,
@@ -35,9 +36,9 @@ impl Sub {
 
 impl Route {
     /// Reads a path.
-    pub(crate) fn parse(path: &str) -> Option<Self> {
-        let root =
-            [Kind::Pod, Kind::Network].into_iter().map(Kind::root).find(|root| path.starts_with(root))?;
+    pub(crate) fn parse(generation: Generation, path: &str) -> Option<Self> {
+        let root = [Kind::Pod, Kind::Network].map(|kind| kind.root(generation));
+        let root = root.into_iter().find(|root| path.starts_with(root))?;
         let rest = path.strip_prefix(root)?.strip_prefix("/namespaces")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if !rest.is_empty() && !rest.starts_with('/') {
@@ -51,18 +52,26 @@ impl Route {
         if parts.iter().any(|part| part.is_empty()) {
             return None;
         }
-        let core = root == Kind::Namespace.root();
+        let core = root == Kind::Namespace.root(generation);
         let route = |kind, namespace: &str, name: Option<&str>, sub| {
-            Some(Self { kind, namespace: namespace.to_owned(), name: name.map(str::to_owned), sub })
+            Some(Self {
+                generation,
+                kind,
+                namespace: namespace.to_owned(),
+                name: name.map(str::to_owned),
+                sub,
+            })
         };
         match parts.as_slice() {
             [] if core => route(Kind::Namespace, "", None, None),
             [name] if core => route(Kind::Namespace, "", Some(name), None),
             [name, "status"] if core => route(Kind::Namespace, "", Some(name), Some(Sub::Status)),
-            [namespace, plural] => route(Kind::from_path(root, plural)?, namespace, None, None),
-            [namespace, plural, name] => route(Kind::from_path(root, plural)?, namespace, Some(name), None),
+            [namespace, plural] => route(Kind::from_path(generation, root, plural)?, namespace, None, None),
+            [namespace, plural, name] => {
+                route(Kind::from_path(generation, root, plural)?, namespace, Some(name), None)
+            }
             [namespace, plural, name, sub] => {
-                let kind = Kind::from_path(root, plural)?;
+                let kind = Kind::from_path(generation, root, plural)?;
                 let sub =
                     [Sub::Log, Sub::Exec, Sub::Status].into_iter().find(|known| known.word() == *sub)?;
                 (kind == Kind::Pod || sub == Sub::Status).then_some(())?;
@@ -74,7 +83,7 @@ impl Route {
 
     /// The path with names replaced, for counting and fault rules.
     pub(crate) fn template(&self) -> String {
-        let mut template = format!("{}/namespaces", self.kind.root());
+        let mut template = format!("{}/namespaces", self.kind.root(self.generation));
         if self.kind != Kind::Namespace {
             template.push_str("/{namespace}/");
             template.push_str(self.kind.plural());
@@ -95,7 +104,11 @@ mod tests {
     use super::*;
 
     fn check(path: &str, expected: Option<&str>) {
-        assert_eq!(Route::parse(path).map(|route| route.template()).as_deref(), expected, "{path}");
+        assert_eq!(
+            Route::parse(Generation::One, path).map(|route| route.template()).as_deref(),
+            expected,
+            "{path}"
+        );
     }
 
     #[test]
@@ -106,6 +119,10 @@ mod tests {
         check("/api/v1/namespaces/a/pods", Some("/api/v1/namespaces/{namespace}/pods"));
         check("/api/v1/namespaces/a/pods/b/log", Some("/api/v1/namespaces/{namespace}/pods/{name}/log"));
         check("/api/v1/namespaces/a/secrets/b", Some("/api/v1/namespaces/{namespace}/secrets/{name}"));
+        let pods = Route::parse(Generation::Two, "/apis/cci/v2/namespaces/a/pods/b/exec");
+        let template = "/apis/cci/v2/namespaces/{namespace}/pods/{name}/exec";
+        assert_eq!(pods.map(|route| route.template()).as_deref(), Some(template));
+        assert_eq!(Route::parse(Generation::Two, "/api/v1/namespaces/a/pods"), None);
         let network = "/apis/networking.cci.io/v1beta1/namespaces/a/networks";
         check(network, Some("/apis/networking.cci.io/v1beta1/namespaces/{namespace}/networks"));
         for path in [

@@ -182,7 +182,7 @@ impl Watcher {
     fn bookmark(&mut self, now: Timestamp) -> Bytes {
         self.next_bookmark = now.checked_add(self.bookmarks.unwrap_or_default()).unwrap_or(Timestamp::MAX);
         let object = json!({
-            "kind": self.kind.name(), "apiVersion": self.kind.api_version(),
+            "kind": self.kind.name(), "apiVersion": self.kind.api_version(self.front.cloud.store.generation),
             "metadata": {"resourceVersion": self.version.to_string(), "creationTimestamp": null},
         });
         Bytes::from(format!("{}\n", json!({"type": "BOOKMARK", "object": object})))
