@@ -98,6 +98,8 @@ const CASES: &[(&str, Case)] = cases![
     eci::wrong_annotation_is_refused,
     other_cluster::a_deployment_bursts_into_another_cluster,
     other_cluster::streams_come_from_the_other_cluster,
+    eci::another_zone_when_the_first_is_sold_out,
+    eci::ways_of_the_vendors_manual,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];
