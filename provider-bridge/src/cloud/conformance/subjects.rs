@@ -7,6 +7,8 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::eci::tests::cloud::{Cloud, Fault};
+use crate::cloud::eci::{self, EciProvider, EciSettings};
 use crate::cloud::kubelike::testing::{Answer, Seen, Server, status};
 use crate::cloud::kubernetes::{KubernetesProvider, KubernetesSettings, Login, Namespaces};
 use crate::cloud::mock::{MockProvider, MockSettings};
@@ -176,5 +178,80 @@ impl Subject for KubeLike {
 
     fn secrets(&self) -> Vec<&'static str> {
         vec![self.secret]
+    }
+}
+
+/// ECI, over groups in this process.
+pub(super) struct Eci {
+    cloud: Cloud,
+    provider: EciProvider,
+}
+
+const ECI_SECRET: &str = "eci-secret-key";
+
+fn open_eci(endpoint: &str) -> EciProvider {
+    let secret_key = SecretString::from(ECI_SECRET);
+    EciProvider::new(EciSettings {
+        cluster_id: "c-1".into(),
+        node_names: vec![NODE.into()],
+        region: "us-west-1".into(),
+        endpoint: endpoint.into(),
+        vswitches: vec!["vsw-1".into()],
+        security_group: "sg-1".into(),
+        resource_group: String::new(),
+        zone: String::new(),
+        credentials: eci::Credentials::Fixed { access_key: "AK1".into(), secret_key, token: None },
+        ca_pem: None,
+        signature: eci::Signature::default(),
+        kube_proxy: true,
+        cluster_dns: String::new(),
+        cluster_domain: "cluster.local".into(),
+        calls_per_minute: BTreeMap::new(),
+        poll: Duration::from_millis(100),
+    })
+    .unwrap()
+}
+
+pub(super) async fn eci() -> Eci {
+    let cloud = Cloud::start().await;
+    cloud.slow();
+    let provider = open_eci(&cloud.endpoint);
+    Eci { cloud, provider }
+}
+
+#[async_trait]
+impl Subject for Eci {
+    fn provider(&self) -> &dyn Provider {
+        &self.provider
+    }
+
+    fn restarted(&self) -> Option<Box<dyn Provider>> {
+        Some(Box::new(open_eci(&self.cloud.endpoint)))
+    }
+
+    fn lose_the_next_answer(&self) -> bool {
+        self.cloud.fault("CreateContainerGroup", Fault::Lost);
+        true
+    }
+
+    /// The second page, so that there is a part that could be taken for the whole.
+    fn fail_the_next_list(&self) -> bool {
+        self.cloud.page(2);
+        let pages = usize::from(self.cloud.groups().len() > 2);
+        self.cloud.fault_after("DescribeContainerGroupStatus", pages, Fault::Code(500, "InternalError"));
+        true
+    }
+
+    fn add_a_strangers_instance(&self) -> bool {
+        self.cloud.stranger();
+        true
+    }
+
+    async fn finish_deletions(&self) {
+        self.cloud.finish();
+    }
+
+    fn secrets(&self) -> Vec<&'static str> {
+        vec![ECI_SECRET]
     }
 }

@@ -44,6 +44,7 @@ macro_rules! suite {
 suite! {
     mock: crate::cloud::conformance::subjects::mock;
     cci: crate::cloud::conformance::subjects::cci;
+    eci: crate::cloud::conformance::subjects::eci;
     kubernetes: crate::cloud::conformance::subjects::kubernetes;
     kubernetes_in_one_namespace: crate::cloud::conformance::subjects::kubernetes_in_one_namespace;
 }

@@ -36,7 +36,7 @@ mod settings;
 mod sign;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod watch;
 
 pub use credentials::Credentials;

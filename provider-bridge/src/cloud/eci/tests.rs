@@ -14,7 +14,7 @@ use crate::streams::{ExecOutcome, LogOptions, exec_pair};
 
 use cloud::{Cloud, Fault};
 
-mod cloud;
+pub(in crate::cloud) mod cloud;
 
 struct Nothing;
 

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(in crate::cloud) enum Fault {
     /// The ordinary effect happens, and the connection breaks without an answer.
     Lost,
     /// Refused with this status and code.
@@ -26,8 +26,8 @@ pub(super) enum Fault {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Group {
-    pub(super) id: String,
+pub(in crate::cloud) struct Group {
+    pub(in crate::cloud) id: String,
     status: String,
     parameters: BTreeMap<String, String>,
 }
@@ -47,19 +47,21 @@ struct State {
     faults: HashMap<String, VecDeque<Option<Fault>>>,
     seen: Vec<Seen>,
     hidden: bool,
+    /// Deleted groups stay until [`Cloud::finish`].
+    slow: bool,
     page: usize,
     serial: usize,
     log: String,
 }
 
-pub(super) struct Cloud {
-    pub(super) endpoint: String,
+pub(in crate::cloud) struct Cloud {
+    pub(in crate::cloud) endpoint: String,
     state: Arc<Mutex<State>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Cloud {
-    pub(super) async fn start() -> Self {
+    pub(in crate::cloud) async fn start() -> Self {
         // The client wants one, though nothing here is encrypted.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
@@ -84,12 +86,12 @@ impl Cloud {
         self.state.lock().unwrap()
     }
 
-    pub(super) fn fault(&self, action: &str, fault: Fault) {
+    pub(in crate::cloud) fn fault(&self, action: &str, fault: Fault) {
         self.fault_after(action, 0, fault);
     }
 
     /// After so many ordinary answers.
-    pub(super) fn fault_after(&self, action: &str, ordinary: usize, fault: Fault) {
+    pub(in crate::cloud) fn fault_after(&self, action: &str, ordinary: usize, fault: Fault) {
         let mut state = self.state();
         let queue = state.faults.entry(action.to_owned()).or_default();
         queue.extend(std::iter::repeat_n(None, ordinary));
@@ -97,54 +99,63 @@ impl Cloud {
     }
 
     /// Whether groups are left out of every description.
-    pub(super) fn hide(&self, hidden: bool) {
+    pub(in crate::cloud) fn hide(&self, hidden: bool) {
         self.state().hidden = hidden;
     }
 
-    pub(super) fn page(&self, size: usize) {
+    pub(in crate::cloud) fn page(&self, size: usize) {
         self.state().page = size;
     }
 
-    pub(super) fn log(&self, lines: &[&str]) {
+    pub(in crate::cloud) fn log(&self, lines: &[&str]) {
         self.state().log = lines.iter().map(|line| format!("{line}\n")).collect();
     }
 
-    pub(super) fn set(&self, id: &str, status: &str) {
+    pub(in crate::cloud) fn set(&self, id: &str, status: &str) {
         let mut state = self.state();
         state.groups.iter_mut().find(|group| group.id == id).unwrap().status = status.to_owned();
     }
 
+    /// From now on deletions take until [`Self::finish`].
+    pub(in crate::cloud) fn slow(&self) {
+        self.state().slow = true;
+    }
+
+    pub(in crate::cloud) fn finish(&self) {
+        self.state().groups.retain(|group| group.status != "Terminating");
+    }
+
     /// A group that is not ours, in every list all the same.
-    pub(super) fn stranger(&self) {
+    pub(in crate::cloud) fn stranger(&self) {
         let parameters = BTreeMap::new();
         self.state().groups.push(Group { id: "eci-other".into(), status: "Running".into(), parameters });
     }
 
-    pub(super) fn groups(&self) -> Vec<Group> {
+    pub(in crate::cloud) fn groups(&self) -> Vec<Group> {
         self.state().groups.clone()
     }
 
-    pub(super) fn count(&self, action: &str) -> usize {
+    pub(in crate::cloud) fn count(&self, action: &str) -> usize {
         self.state().seen.iter().filter(|seen| seen.action == action).count()
     }
 
     /// The values of a parameter in the calls of an action, in their order.
-    pub(super) fn values(&self, action: &str, parameter: &str) -> Vec<String> {
+    pub(in crate::cloud) fn values(&self, action: &str, parameter: &str) -> Vec<String> {
         let state = self.state();
         let calls = state.seen.iter().filter(|seen| seen.action == action);
         calls.filter_map(|seen| seen.parameters.get(parameter).cloned()).collect()
     }
 
-    pub(super) fn switches(&self) -> Vec<String> {
+    pub(in crate::cloud) fn switches(&self) -> Vec<String> {
         self.values("CreateContainerGroup", "VSwitchId")
     }
 
-    pub(super) fn addresses(&self) -> Vec<String> {
+    pub(in crate::cloud) fn addresses(&self) -> Vec<String> {
         self.state().seen.iter().map(|seen| seen.address.clone()).collect()
     }
 
     /// How many calls were signed in which way.
-    pub(super) fn kinds(&self) -> BTreeMap<String, usize> {
+    pub(in crate::cloud) fn kinds(&self) -> BTreeMap<String, usize> {
         self.state().seen.iter().fold(BTreeMap::new(), |mut kinds, seen| {
             *kinds.entry(seen.kind.to_owned()).or_default() += 1;
             kinds
@@ -209,7 +220,12 @@ impl State {
                 json!({"RequestId": "R", "ContainerGroupId": id})
             }
             "DeleteContainerGroup" => {
-                self.groups.retain(|group| group.id != get("ContainerGroupId"));
+                let (id, slow) = (get("ContainerGroupId"), self.slow);
+                self.groups.retain(|group| slow || group.id != id);
+                self.groups
+                    .iter_mut()
+                    .filter(|group| group.id == id)
+                    .for_each(|g| g.status = "Terminating".into());
                 json!({"RequestId": "R"})
             }
             "DescribeContainerGroups" => {
