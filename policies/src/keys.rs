@@ -21,6 +21,9 @@ pub const ECI_NAMESPACE_ENABLED: &str = "enabled";
 /// Value of [`TAINT_PROVIDER`] on Alibaba's virtual nodes: the ECI keys mean these only.
 pub const PROVIDER_ALIBABA: &str = "alibabacloud";
 
+/// Value of [`TAINT_PROVIDER`] on UCloud's virtual nodes.
+pub const PROVIDER_UCLOUD: &str = "ucloud";
+
 /// Node label that tells a virtual node, with the value [`NODE_TYPE_VIRTUAL`].
 pub const NODE_TYPE: &str = "type";
 

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// All of them.
-pub const ALL: [Known; 4] = [
+pub const ALL: [Known; 5] = [
     Known {
         taint: support::HUAWEI,
         name: "cci",
@@ -45,6 +45,13 @@ pub const ALL: [Known; 4] = [
         table: support::kubernetes::TABLE,
         annotations: &[],
         shape: None,
+    },
+    Known {
+        taint: keys::PROVIDER_UCLOUD,
+        name: "cube",
+        table: support::cube::TABLE,
+        annotations: support::cube::ANNOTATIONS,
+        shape: Some(shape::cube::RULES),
     },
     Known { taint: support::MOCK, name: "mock", table: support::mock::TABLE, annotations: &[], shape: None },
 ];

@@ -5,9 +5,11 @@
 //! says.
 
 pub mod cci;
+pub mod cube;
 pub mod eci;
 
 mod asks;
+mod table;
 pub mod units;
 
 use std::collections::BTreeMap;

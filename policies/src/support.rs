@@ -5,6 +5,7 @@
 
 pub mod annotations;
 pub mod cci;
+pub mod cube;
 pub mod eci;
 pub mod kubernetes;
 pub mod mock;

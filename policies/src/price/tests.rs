@@ -14,7 +14,7 @@ prices:
   - {provider: huawei, zone: z1, currency: CNY, vcpuSecond: "0.00003", gibSecond: "0.00001", minimumSeconds: 60, source: operator, date: "2026"}
   - {provider: huawei, billing: spot, currency: CNY, vcpuSecond: "0.00001", gibSecond: "0", source: operator, date: "2026"}
   - {provider: alibabacloud, currency: CNY, vcpuSecond: "0.001", gibSecond: "0.00001", source: operator, date: "2026"}
-  - {provider: ucloud, currency: CNY, vcpuSecond: "0.000000001", gibSecond: "0", gpuSecond: {T4: "0.001", V100: "0.003"}, source: operator, date: "2026"}
+  - {provider: zcloud, currency: CNY, vcpuSecond: "0.000000001", gibSecond: "0", gpuSecond: {T4: "0.001", V100: "0.003"}, source: operator, date: "2026"}
 "#;
 
 #[test]
@@ -62,13 +62,13 @@ fn the_nearest_row_counts() {
     check(place("alibabacloud", "cn-hangzhou-h"), size(5000, 9), None, Some((6_100_000, 0)));
     check(place("alibabacloud", "us-west-1a"), size(5000, 9), None, Some((8_160_000, 0)));
     // Others are not rounded, but a part of a billionth counts whole.
-    check(place("ucloud", ""), size(1, 0), None, Some((1, 0)));
-    check(place("ucloud", ""), Resources { gpu: 2, ..size(0, 0) }, None, Some((6_000_000, 0)));
+    check(place("zcloud", ""), size(1, 0), None, Some((1, 0)));
+    check(place("zcloud", ""), Resources { gpu: 2, ..size(0, 0) }, None, Some((6_000_000, 0)));
     check(place("huawei", "z9"), Resources { gpu: 1, ..size(1000, 2) }, None, None);
     check(place("azure", ""), size(1000, 2), None, None);
     assert_eq!(book.quote("USD", place("huawei", ""), size(1000, 2), None), None);
     let absurd = Resources { cpu_milli: u64::MAX, memory_bytes: u64::MAX, gpu: u64::MAX, ..size(0, 0) };
-    check(place("ucloud", ""), absurd, None, Some((u64::MAX, 0)));
+    check(place("zcloud", ""), absurd, None, Some((u64::MAX, 0)));
 }
 
 #[test]

@@ -148,7 +148,7 @@ pub fn problems<'a>(
     };
     let judged = annotations.filter_map(|(key, text)| {
         match table.iter().find(|known| known.key == key) {
-            None if key.starts_with(PREFIX) => Some(at(
+            None if foreign(table, key) => Some(at(
                 key,
                 "burst does not know this annotation and will not drop it in silence: correct its name, or remove it"
                     .to_owned(),
@@ -162,5 +162,11 @@ pub fn problems<'a>(
     judged.collect()
 }
 
-/// Annotations that can only be meant for a provider with a table.
-const PREFIX: &str = "k8s.aliyun.com/eci-";
+/// Prefixes of annotations that can only be meant for the provider whose table has some of them.
+const PREFIXES: [&str; 2] = ["k8s.aliyun.com/eci-", "cube.ucloud.cn/"];
+
+/// Whether a key that the table does not have can only be meant for its provider.
+fn foreign(table: &[Annotation], key: &str) -> bool {
+    let own = |prefix: &str| table.iter().any(|known| known.key.starts_with(prefix));
+    PREFIXES.iter().any(|prefix| key.starts_with(prefix) && own(prefix))
+}

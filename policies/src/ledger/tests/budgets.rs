@@ -7,7 +7,7 @@ use crate::money::{Money, Rate};
 const TWO: Seconds = 1_795_269_600;
 
 fn scene() -> Scene {
-    let mut scene = Scene::with(&["v1 huawei", "v2 ucloud"]);
+    let mut scene = Scene::with(&["v1 huawei", "v2 zcloud"]);
     scene.prices = PriceBook::read(
         "prices: [{provider: huawei, currency: CNY, vcpuSecond: '0.01', gibSecond: '0', source: t, date: t}]",
     )
@@ -181,7 +181,7 @@ fn scopes_currencies_and_places_without_a_price() {
     let dollars = spec("budget: {currency: USD, perHour: '36'}");
     assert_eq!(holds(&scene.plan(&dollars, &Ledger::default(), &pods("a"))), "a:NoPrice");
     let unpriced =
-        spec("{budget: {currency: CNY, perHour: '36'}, tiers: [{name: u, side: Cloud, provider: ucloud}]}");
+        spec("{budget: {currency: CNY, perHour: '36'}, tiers: [{name: u, side: Cloud, provider: zcloud}]}");
     assert_eq!(holds(&scene.plan(&unpriced, &Ledger::default(), &pods("a"))), "a:NoPrice");
 }
 

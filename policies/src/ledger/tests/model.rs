@@ -15,17 +15,17 @@ use crate::{
 };
 
 /// Virtual nodes: two zones of one provider, and another provider.
-const VIRTUAL: [&str; 3] = ["v1 huawei z1", "v2 huawei z2", "v3 ucloud z1"];
+const VIRTUAL: [&str; 3] = ["v1 huawei z1", "v2 huawei z2", "v3 zcloud z1"];
 const PRICES: &str = "prices:
 - {provider: huawei, currency: CNY, vcpuSecond: '0.01', gibSecond: '0', source: t, date: t}
-- {provider: ucloud, currency: CNY, vcpuSecond: '0.02', gibSecond: '0', minimumSeconds: 60, source: t, date: t}
+- {provider: zcloud, currency: CNY, vcpuSecond: '0.02', gibSecond: '0', minimumSeconds: 60, source: t, date: t}
 ";
 const SPECS: [&str; 8] = [
     "max: {cloud: {pods: 3}}",
     "max: {cloud: {cpu: '5', memory: 9Gi}}",
     "{tiers: [{name: a, side: Cloud, provider: huawei, zones: [z1], max: {pods: 1}},
       {name: b, side: Cloud, provider: huawei, max: {cpu: '3'}},
-      {name: c, side: Cloud, provider: ucloud, max: {pods: 2}}], max: {cloud: {pods: 4}}}",
+      {name: c, side: Cloud, provider: zcloud, max: {pods: 2}}], max: {cloud: {pods: 4}}}",
     "{max: {local: {pods: 2}, cloud: {pods: 2}}}",
     "{tiers: [{name: x, nodeSelector: {pool: x}, max: {pods: 1}}, {name: y, nodeSelector: {pool: y}, max: {cpu: '3'}},
       {name: b, side: Cloud, max: {pods: 2}}]}",

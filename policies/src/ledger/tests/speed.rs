@@ -11,14 +11,14 @@ fn ten_thousand_claims() {
     let spec = spec(
         "{tiers: [{name: a, side: Cloud, provider: huawei, zones: [z1], max: {pods: 4000}},
                   {name: b, side: Cloud, provider: huawei, zones: [z2], max: {cpu: '1000'}},
-                  {name: c, side: Cloud, provider: ucloud}],
+                  {name: c, side: Cloud, provider: zcloud}],
           max: {cloud: {pods: 9000}}, budget: {currency: CNY, perHour: '999999999', perDay: '9999999999'}}",
     );
-    let mut scene = Scene::with(&["v1 huawei z1", "v2 huawei z2", "v3 ucloud z1"]);
+    let mut scene = Scene::with(&["v1 huawei z1", "v2 huawei z2", "v3 zcloud z1"]);
     scene.prices = PriceBook::read(
         "prices:
 - {provider: huawei, currency: CNY, vcpuSecond: '0.01', gibSecond: '0', source: t, date: t}
-- {provider: ucloud, currency: CNY, vcpuSecond: '0.01', gibSecond: '0', source: t, date: t}",
+- {provider: zcloud, currency: CNY, vcpuSecond: '0.01', gibSecond: '0', source: t, date: t}",
     )
     .expect("prices");
     let mut claims: Vec<Claim> =

@@ -51,7 +51,7 @@ fn a_ceiling_of_pods_is_filled_in_order_and_flows_on() {
 #[test]
 fn a_pod_that_was_never_seen_bound_is_asked_for_everywhere() {
     let spec = spec("max: {cloud: {pods: 1}}");
-    let mut scene = Scene::with(&["v1 huawei", "v2 ucloud"]);
+    let mut scene = Scene::with(&["v1 huawei", "v2 zcloud"]);
     let plan = scene.plan(&spec, &Ledger::default(), &pods("ab"));
     let answer = plan.ledger.grants["a"].released("a");
     scene.report("v1").released = vec![answer.clone()];
@@ -112,9 +112,9 @@ fn every_resource_is_limited() {
 fn tiers_are_filled_in_order() {
     let spec = spec(
         "{tiers: [{name: a, side: Cloud, provider: huawei, zones: [z2, z1], max: {pods: 1}},
-                  {name: b, side: Cloud, provider: ucloud}], max: {cloud: {pods: 2}}}",
+                  {name: b, side: Cloud, provider: zcloud}], max: {cloud: {pods: 2}}}",
     );
-    let mut scene = Scene::with(&["v1 huawei z1", "v2 huawei z2", "v3 ucloud z1"]);
+    let mut scene = Scene::with(&["v1 huawei z1", "v2 huawei z2", "v3 zcloud z1"]);
     let mut claims = pods("abc");
     let plan = scene.plan(&spec, &Ledger::default(), &claims);
     assert_eq!((grants(&plan.ledger).as_str(), holds(&plan).as_str()), ("a:a b:b", "c:CloudLimit"));
@@ -122,7 +122,7 @@ fn tiers_are_filled_in_order() {
         (plan.ledger.grants[uid].providers.join(","), plan.ledger.grants[uid].nodes.join(","))
     };
     assert_eq!(place(&plan, "a"), ("huawei".into(), "v2".into()));
-    assert_eq!(place(&plan, "b"), ("ucloud".into(), "v3".into()));
+    assert_eq!(place(&plan, "b"), ("zcloud".into(), "v3".into()));
 
     // Bound in the tier's other zone: nothing but the place changes. Bound in another tier: it moves if that has room.
     claims[0].node = on("v1", NodeClass::Virtual, "huawei", "z1");
@@ -180,7 +180,7 @@ fn waits() {
         |_| (),
         "a:WaitBeforeBurst@9223372036854775807",
     );
-    check("tiers: [{name: x, side: Cloud, provider: ucloud}]", |_| (), "a:NoVirtualNode");
+    check("tiers: [{name: x, side: Cloud, provider: zcloud}]", |_| (), "a:NoVirtualNode");
 }
 
 /// Guards the real nodes under the toleration driver: opened at once, an auto pod would go to the emptier node, which is
@@ -226,10 +226,10 @@ fn a_pod_bound_without_a_grant_gets_one_where_it_is() {
 fn sold_out_places_are_avoided_and_probed_once() {
     let tiers = "tiers:
         - {name: a, side: Cloud, provider: huawei, zones: [z1, z2]}
-        - {name: b, side: Cloud, provider: ucloud}";
+        - {name: b, side: Cloud, provider: zcloud}";
     let next = spec(tiers);
     let wait = spec(&format!("{}\nfallback: Wait", tiers.replace("        - ", "- ")));
-    let mut scene = Scene::with(&["v1 huawei z1", "v2 huawei z2", "v3 ucloud"]);
+    let mut scene = Scene::with(&["v1 huawei z1", "v2 huawei z2", "v3 zcloud"]);
     scene.sold_out("v1", "cpu-1", 2_000);
     let granted = scene.plan(&next, &Ledger::default(), &pods("a"));
     assert_eq!(granted.ledger.grants["a"].nodes, ["v2"]);
@@ -239,7 +239,7 @@ fn sold_out_places_are_avoided_and_probed_once() {
     let grant = &widened.ledger.grants["a"];
     assert_eq!(
         (grant.tier.as_str(), grant.nodes.join(","), grant.providers.join(",")),
-        ("b", "v2,v3".into(), "huawei,ucloud".into())
+        ("b", "v2,v3".into(), "huawei,zcloud".into())
     );
     assert_eq!(grant.also, [Seat { side: Side::Cloud, tier: "a".to_owned() }]);
     let used: Vec<_> = widened.usage.iter().map(|u| u.used.pods.unwrap_or_default()).collect();
