@@ -128,11 +128,6 @@ async fn bursts_case(world: &World, ns: &str, other: &Lab) -> Result<()> {
             pod["status"]
         );
     }
-    {
-        let mut stack = world.stack.lock().await;
-        stack.bridge.kill().await?;
-        stack.restart_bridge(&world.lab).await?;
-    }
     let victim = there[0]["metadata"]["name"].as_str().context("a name")?;
     other.kubectl(&["delete", "pod", victim, "-n", "burst-elsewhere"]).await?;
     eventually_within(PATIENCE, "the lost pod is replaced", || async {
@@ -142,6 +137,25 @@ async fn bursts_case(world: &World, ns: &str, other: &Lab) -> Result<()> {
         let here = world.pods(ns).await?;
         let phases = |phase: &str| here.iter().filter(|pod| pod["status"]["phase"] == phase).count();
         ensure!((phases("Running"), phases("Failed")) == (3, 1), "{}", names(&here));
+        let copies = items(other, "configmaps", "burst-elsewhere").await?.len();
+        ensure!(copies == 4, "{copies} ConfigMaps there, the cluster's own among them");
+        Ok(())
+    })
+    .await?;
+    let before = items(other, "pods", "burst-elsewhere").await?;
+    {
+        let mut stack = world.stack.lock().await;
+        stack.bridge.kill().await?;
+        stack.restart_bridge(&world.lab).await?;
+    }
+    world.lab.kubectl(&["scale", "deployment/web", "-n", ns, "--replicas=4"]).await?;
+    eventually_within(PATIENCE, "the next bridge takes over what there is and goes on", || async {
+        let now = items(other, "pods", "burst-elsewhere").await?;
+        let same = uids(&before).into_iter().filter(|uid| uids(&now).contains(uid)).count();
+        ensure!(now.len() == 4 && same == 3, "{} pods there, {same} of them as before", now.len());
+        let here = world.pods(ns).await?;
+        let running = here.iter().filter(|pod| pod["status"]["phase"] == "Running").count();
+        ensure!(running == 4, "{}", names(&here));
         Ok(())
     })
     .await
