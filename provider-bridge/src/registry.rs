@@ -2,16 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::cube::{self, CubeProvider, CubeSettings};
 use crate::cloud::eci::{self, EciProvider, EciSettings, Signature};
 use crate::cloud::kubernetes::KubernetesProvider;
 use crate::cloud::mock::{MockProvider, MockSettings};
 use crate::cloud::{CloudError, Provider};
-use crate::config::{CciConfig, EciConfig, MockConfig, NodeConfig, SignatureConfig};
+use crate::config::{CciConfig, CubeConfig, EciConfig, MockConfig, NodeConfig, SignatureConfig};
 
 /// Names that `nodes[].provider` may have.
-pub const NAMES: [&str; 4] = ["cci", "eci", "kubernetes", "mock"];
+pub const NAMES: [&str; 5] = ["cci", "eci", "cube", "kubernetes", "mock"];
+
+/// How long UCloud's gateway may still carry out a call whose answer was lost.
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Opens the provider of a node. `cluster_id` scopes what it owns unless the node's settings name another.
 ///
@@ -25,6 +30,7 @@ pub fn open(node: &NodeConfig, cluster_id: &str) -> Result<Arc<dyn Provider>, Cl
             Some(other) => Ok(Arc::new(KubernetesProvider::new(other.settings(&node.name, cluster_id))?)),
             None => Err(CloudError::Invalid("the settings of provider kubernetes are missing".to_owned())),
         },
+        ("cube", _) => Ok(Arc::new(CubeProvider::new(cube_settings(node, cluster_id)?)?)),
         ("mock", _) => Ok(Arc::new(MockProvider::new(mock_settings(node.mock.as_ref())?))),
         (other, _) => Err(CloudError::Invalid(format!(
             "{other:?} is not a provider, or its settings are missing; known: {}",
@@ -111,6 +117,45 @@ fn eci_keys(config: &EciConfig) -> Result<eci::Credentials, CloudError> {
         )
     })?;
     Ok(eci::Credentials::Fixed { access_key, secret_key, token })
+}
+
+fn cube_settings(node: &NodeConfig, cluster_id: &str) -> Result<CubeSettings, CloudError> {
+    let nothing = CubeConfig::default();
+    let config = node.cube.as_ref().unwrap_or(&nothing);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let refused = |(key, reason): (&str, String)| CloudError::Invalid(format!("cube.{key}: {reason}"));
+    Ok(CubeSettings {
+        cluster_id: config.cluster_id.clone().unwrap_or_else(|| cluster_id.to_owned()),
+        node_names: vec![node.name.clone()],
+        region: text(&config.region),
+        zone: text(&config.available_zone),
+        project_id: text(&config.project_id),
+        vpc_id: text(&config.vpc_id),
+        subnet_id: text(&config.subnet_id),
+        endpoint: text(&config.endpoint),
+        credentials: cube_keys(config)?,
+        ca_pem: pem("cube.caFile", config.ca_file.as_deref())?,
+        default_size: config.default_size().map_err(refused)?,
+        cluster_ip: config.cluster_ip.unwrap_or(true),
+        cluster_dns: text(&config.cluster_dns),
+        cluster_domain: config.cluster_domain.clone().unwrap_or_else(|| "cluster.local".to_owned()),
+        poll: config.poll().map_err(refused)?,
+        lost_answer: GATEWAY_TIMEOUT,
+    })
+}
+
+fn cube_keys(config: &CubeConfig) -> Result<cube::Credentials, CloudError> {
+    if let (Some(public), Some(private)) = (&config.public_key_file, &config.private_key_file) {
+        return Ok(cube::Credentials::Files {
+            public_key: public.clone(),
+            private_key: private.clone(),
+            token: config.security_token_file.clone(),
+        });
+    }
+    let (public_key, private_key, token) = config.keys.clone().ok_or_else(|| {
+        CloudError::Auth("no keys: set cube.publicKeyFile and cube.privateKeyFile".to_owned())
+    })?;
+    Ok(cube::Credentials::Fixed { public_key, private_key, token })
 }
 
 /// A CA bundle.

@@ -18,6 +18,7 @@ mod attach;
 pub mod cci;
 #[cfg(test)]
 mod conformance;
+pub mod cube;
 mod dial;
 pub mod eci;
 mod encoding;

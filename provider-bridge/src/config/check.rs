@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use policies::quantity::Quantity;
 
-use super::{BridgeConfig, EciConfig, KubeletConfig, NodeConfig};
+use super::{BridgeConfig, CubeConfig, EciConfig, KubeletConfig, NodeConfig};
 
 /// Key path and reason of the first problem.
 type Problem = (String, String);
@@ -144,6 +144,7 @@ fn provider(node: &NodeConfig) -> Result<(), Problem> {
     let stray = [
         ("cci", node.cci.is_some()),
         ("eci", node.eci.is_some()),
+        ("cube", node.cube.is_some()),
         ("kubernetes", node.kubernetes.is_some()),
         ("mock", node.mock.is_some()),
     ];
@@ -164,6 +165,10 @@ fn provider(node: &NodeConfig) -> Result<(), Problem> {
             settings.map_err(|(key, reason)| (format!("eci.{key}"), reason))
         }
         ("kubernetes", _) => super::kubernetes::check(node.kubernetes.as_ref()),
+        ("cube", _) => {
+            let settings = node.cube.as_ref().map_or(Ok(()), CubeConfig::check);
+            settings.map_err(|(key, reason)| (format!("cube.{key}"), reason))
+        }
         ("mock", _) => {
             let delays = node.mock.as_ref().map_or(Ok(()), |mock| mock.delays().map(drop));
             delays.map_err(|(key, reason)| (format!("mock.{key}"), reason))

@@ -2,7 +2,7 @@
 //!
 //! Only scalars named in [`OVERRIDES`] can come from the environment: Kubernetes itself injects `BURST_…` variables for
 //! a Service named `burst-…`, so an unknown variable is not an error and must have no effect. What a vendor's own chart
-//! calls its settings fills in what the file does not say ([`super::EciConfig`]).
+//! calls its settings fills in what the file does not say ([`super::EciConfig`], [`super::CubeConfig`]).
 
 use std::path::Path;
 
@@ -76,6 +76,9 @@ pub fn load(file: &Path, env: impl Fn(&str) -> Option<String>) -> Result<BridgeC
             key: format!("nodes[{i}].eci.{key}"),
             reason,
         })?;
+    }
+    for node in config.nodes.iter_mut().filter(|node| node.provider == "cube") {
+        node.cube.get_or_insert_default().fill(&env);
     }
     check::check(&config).map_err(|(key, reason)| ConfigProblem::Refused { file: name, key, reason })?;
     Ok(config)

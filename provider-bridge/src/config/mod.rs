@@ -11,12 +11,14 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod check;
+mod cube;
 mod eci;
 mod kubernetes;
 mod load;
 #[cfg(test)]
 mod tests;
 
+pub use cube::{CubeConfig, CubeSizeConfig};
 pub use eci::{EciConfig, Listed, SignatureConfig};
 pub use kubernetes::KubernetesConfig;
 pub use load::{ConfigProblem, load};
@@ -124,21 +126,25 @@ impl NodeConfig {
         let of_cci = || self.cci.as_ref().and_then(|cci| cci.available_zone.as_deref());
         let of_mock = || self.mock.as_ref().and_then(|mock| mock.available_zone.as_deref());
         let of_eci = || self.eci.as_ref().and_then(|eci| eci.available_zone.as_deref());
-        self.zone.as_deref().or_else(of_cci).or_else(of_eci).or_else(of_mock).unwrap_or_default()
+        let of_cube = || self.cube.as_ref().and_then(|cube| cube.available_zone.as_deref());
+        let all = self.zone.as_deref().or_else(of_cci).or_else(of_eci).or_else(of_cube).or_else(of_mock);
+        all.unwrap_or_default()
     }
 
     /// The cloud's region, as far as it is declared.
     pub fn cloud_region(&self) -> Option<&str> {
         let of_cci = || self.cci.as_ref().map(|cci| cci.region.as_str());
         let of_eci = || self.eci.as_ref().and_then(|eci| eci.region.as_deref());
-        self.region.as_deref().or_else(of_cci).or_else(of_eci)
+        let of_cube = || self.cube.as_ref().and_then(|cube| cube.region.as_deref());
+        self.region.as_deref().or_else(of_cci).or_else(of_eci).or_else(of_cube)
     }
 
     /// Whether its instances are tagged with another identity than the cluster's own, or not at all.
     pub fn names_its_cluster(&self) -> bool {
         let cci = self.cci.as_ref().is_none_or(|cci| cci.cluster_id.is_some());
         let other = self.kubernetes.as_ref().is_none_or(|other| other.cluster_id.is_some());
-        cci && other && self.eci.as_ref().is_none_or(|eci| eci.cluster_id.is_some())
+        let cube = self.cube.as_ref().is_none_or(|cube| cube.cluster_id.is_some());
+        cci && other && cube && self.eci.as_ref().is_none_or(|eci| eci.cluster_id.is_some())
     }
 }
 
@@ -209,6 +215,8 @@ pub struct NodeConfig {
     pub eci: Option<EciConfig>,
     /// Settings of provider `kubernetes`.
     pub kubernetes: Option<KubernetesConfig>,
+    /// Settings of provider `cube`; the environment may say the keys, the region and the project.
+    pub cube: Option<CubeConfig>,
     /// Settings of provider `mock`; all of them have defaults.
     pub mock: Option<MockConfig>,
 }

@@ -212,3 +212,52 @@ fn something_that_is_not_yaml_is_refused() {
     assert!(matches!(read("nodes: [", &[]), Err(ConfigProblem::Malformed { .. })));
     assert!(matches!(read("", &[]), Err(ConfigProblem::Malformed { .. })));
 }
+
+const CUBE: &str = "
+address: 198.18.0.1
+kubelet: { selfSigned: true }
+nodes:
+- name: uk8s-c-vk-0
+  provider: cube
+  port: 10250
+  capacity: { cpu: 200, memory: 512Gi, pods: 200 }
+  cube: { region: cn-bj2, availableZone: cn-bj2-05, projectId: org-xyz, vpcId: uvnet-1, subnetId: subnet-1,
+    defaultSize: { cpu: 500m, memory: 1Gi }, publicKeyFile: pub, privateKeyFile: priv }
+";
+
+#[test]
+fn settings_of_cube_are_read_and_refused_in_words() {
+    let config = read(CUBE, &[]).unwrap();
+    let node = &config.nodes[0];
+    assert_eq!((node.cloud_zone(), node.cloud_region()), ("cn-bj2-05", Some("cn-bj2")));
+    assert!(!node.names_its_cluster());
+    assert_eq!(node.cube.as_ref().unwrap().default_size().unwrap().cpu_milli, 500);
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("region: cn-bj2, ", "", &["nodes[0].cube.region", "UCLOUD_REGION"]),
+        ("availableZone: cn-bj2-05, ", "", &["nodes[0].cube.availableZone", "cn-bj2-05"]),
+        ("projectId: org-xyz, ", "", &["nodes[0].cube.projectId", "UCLOUD_PROJECT_ID"]),
+        ("vpcId: uvnet-1, ", "", &["nodes[0].cube.vpcId", "uvnet-1"]),
+        ("subnetId: subnet-1,", "", &["nodes[0].cube.subnetId", "subnet-1"]),
+        (
+            "memory: 1Gi }",
+            "memory: 3Gi }",
+            &["nodes[0].cube.defaultSize", "500m / 3Gi is not a size of Cube"],
+        ),
+        (", privateKeyFile: priv", "", &["nodes[0].cube.privateKeyFile", "set both"]),
+        ("region: cn-bj2, ", "region: cn-bj2, poll: 1h, ", &["nodes[0].cube.poll", "3s"]),
+        ("region: cn-bj2, ", "region: cn-bj2, clusterDns: dns, ", &["nodes[0].cube.clusterDns", "address"]),
+    ];
+    for (from, to, expected) in cases {
+        assert!(CUBE.contains(from), "{from}");
+        let text = read(&CUBE.replacen(from, to, 1), &[]).expect_err(to).to_string();
+        for word in expected {
+            assert!(text.contains(word), "{to}: {word:?} is not in {text}");
+        }
+    }
+    let text = CUBE.replace(", publicKeyFile: pub, privateKeyFile: priv", "");
+    assert!(read(&text, &[]).unwrap_err().to_string().contains("UCLOUD_PRIVATE_KEY"));
+    let env = [("UCLOUD_PUBLIC_KEY", "pub1"), ("UCLOUD_PRIVATE_KEY", "topsecret")];
+    let config = read(&text, &env).unwrap();
+    assert_eq!(config.nodes[0].cube.as_ref().unwrap().keys.as_ref().unwrap().0, "pub1");
+    assert!(!format!("{config:?}").contains("topsecret"));
+}

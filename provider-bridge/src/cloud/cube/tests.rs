@@ -1,0 +1,260 @@
+//! The provider against a small Cube of its own: lost answers, lists that lag, pods that are there twice.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::forge::tests::{request, settings};
+use super::*;
+
+/// What the cloud holds, and how it behaves.
+#[derive(Debug, Default)]
+struct Cloud {
+    pods: Vec<(String, Value)>,
+    made: usize,
+    deleted: Vec<String>,
+    /// So many creates are answered as if the gateway had given up; the flag says whether they took effect.
+    lose: Vec<bool>,
+    /// Lists do not show these ids yet.
+    hidden: Vec<String>,
+}
+
+impl Cloud {
+    fn add(&mut self, mut document: Value) -> String {
+        self.made += 1;
+        let id = format!("cube-{}", self.made);
+        document["metadata"]["cubeId"] = json!(id);
+        document["metadata"]["creationTimestamp"] = json!(format!("2026-01-02T03:04:{:02}Z", self.made));
+        document["status"] = json!({"phase": "Running"});
+        self.pods.push((id.clone(), document));
+        id
+    }
+
+    fn answer(&mut self, form: &BTreeMap<String, String>) -> Value {
+        let get = |name: &str| form.get(name).cloned().unwrap_or_default();
+        let encode = |pod: &Value| STANDARD.encode(serde_saphyr::to_string(pod).unwrap());
+        match get("Action").as_str() {
+            "CreateCubePod" => {
+                let lost = (!self.lose.is_empty()).then(|| self.lose.remove(0));
+                let yaml = String::from_utf8(STANDARD.decode(get("Pod")).unwrap()).unwrap();
+                if lost != Some(false) {
+                    let id = self.add(serde_saphyr::from_str(&yaml).unwrap());
+                    if lost.is_none() {
+                        return json!({"RetCode": 0, "CubeId": id});
+                    }
+                }
+                json!({"RetCode": 110, "Message": "gateway timeout"})
+            }
+            "ListCubePod" => {
+                let seen: Vec<&(String, Value)> =
+                    self.pods.iter().filter(|(id, _)| !self.hidden.contains(id)).collect();
+                let offset: usize = get("Offset").parse().unwrap();
+                let page: Vec<String> =
+                    seen.iter().skip(offset).take(100).map(|(_, pod)| encode(pod)).collect();
+                json!({"RetCode": 0, "TotalCount": seen.len(), "Pods": page})
+            }
+            "GetCubePod" => {
+                let pod = self.pods.iter().find(|(id, _)| *id == get("CubeId"));
+                json!({"RetCode": 0, "Pod": pod.map(|(_, pod)| encode(pod)).unwrap_or_default()})
+            }
+            "DeleteCubePod" => {
+                let before = self.pods.len();
+                self.pods.retain(|(id, _)| *id != get("CubeId"));
+                if self.pods.len() == before {
+                    return json!({"RetCode": 230, "Message": "Params [CubeId] not available"});
+                }
+                self.deleted.push(get("CubeId"));
+                json!({"RetCode": 0})
+            }
+            other => json!({"RetCode": 161, "Message": format!("Action [{other}] not found")}),
+        }
+    }
+}
+
+struct Bench {
+    cloud: Arc<Mutex<Cloud>>,
+    provider: CubeProvider,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl Bench {
+    async fn new(lost_answer: Duration) -> Self {
+        // Another test may have been first.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let cloud = Arc::new(Mutex::new(Cloud::default()));
+        let shared = Arc::clone(&cloud);
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&shared)));
+            }
+        });
+        let poll = Duration::from_millis(100);
+        let settings = CubeSettings { endpoint, lost_answer, poll, ..settings() };
+        let provider = CubeProvider::new(settings).unwrap();
+        Self { cloud, provider, _server: AbortOnDropHandle::new(server) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Cloud) -> T) -> T {
+        work(&mut self.cloud.lock().unwrap())
+    }
+
+    async fn create(&self, annotations: Value) -> Result<Instance, CloudError> {
+        let pod = json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u-1", "annotations": annotations},
+            "spec": {"containers": [{"name": "c", "image": "uhub.service.ucloud.cn/u/i"}]}});
+        self.provider.create(&request(&pod), &Nothing).await
+    }
+}
+
+/// One request per connection.
+async fn serve(mut stream: TcpStream, cloud: Arc<Mutex<Cloud>>) {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    let body = loop {
+        let Ok(count @ 1..) = stream.read(&mut buffer).await else { return };
+        bytes.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length =
+            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() >= length.unwrap_or(0) {
+            break body.to_owned();
+        }
+    };
+    let form = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+    let answer = cloud.lock().unwrap().answer(&form).to_string();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+    let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
+}
+
+/// A cluster without objects.
+struct Nothing;
+
+#[async_trait]
+impl Resolve for Nothing {
+    async fn config_map(&self, _: &str, _: &str) -> Result<Option<Value>, CloudError> {
+        Ok(None)
+    }
+    async fn secret(&self, _: &str, _: &str) -> Result<Option<Value>, CloudError> {
+        Ok(None)
+    }
+    async fn services(&self, _: &str) -> Result<Vec<Value>, CloudError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_second_create_adopts_and_a_second_delete_is_as_good() {
+    let bench = Bench::new(Duration::from_secs(60)).await;
+    let made = bench.create(json!({})).await.unwrap();
+    assert_eq!(bench.create(json!({})).await.unwrap().id, made.id);
+    let listed = bench.provider.list().await.unwrap();
+    assert_eq!((listed.len(), &listed[0].pod, &listed[0].node), (1, &made.pod, &made.node));
+    assert_eq!(listed[0].billed, made.billed);
+    bench.provider.delete(&made, 0).await.unwrap();
+    bench.provider.delete(&made, 0).await.unwrap();
+    assert_eq!(bench.with(|cloud| (cloud.made, cloud.deleted.len())), (1, 1));
+}
+
+/// Guards the bill: the answer is lost and the list lags; the pod that was made is found, and none is made beside it.
+#[tokio::test]
+async fn a_lost_answer_makes_no_second_pod() {
+    let bench = Bench::new(Duration::from_secs(60)).await;
+    bench.with(|cloud| (cloud.lose, cloud.hidden) = (vec![true], vec!["cube-1".to_owned()]));
+    let text = bench.create(json!({})).await.unwrap_err().to_string();
+    assert!(text.contains("no such pod is seen yet"), "{text}");
+    let text = bench.create(json!({})).await.unwrap_err().to_string();
+    assert!(text.contains("it may take effect for another"), "{text}");
+    bench.with(|cloud| cloud.hidden.clear());
+    assert_eq!(bench.create(json!({})).await.unwrap().id, "cube-1");
+    assert_eq!(bench.with(|cloud| cloud.made), 1);
+}
+
+/// When the gateway's time is over the create is sent again; one that is paid in advance never is.
+#[tokio::test]
+async fn a_create_that_had_no_effect_is_sent_again_unless_it_is_prepaid() {
+    let bench = Bench::new(Duration::ZERO).await;
+    bench.with(|cloud| cloud.lose = vec![false]);
+    assert!(bench.create(json!({})).await.is_err());
+    assert_eq!(bench.create(json!({})).await.unwrap().id, "cube-1");
+
+    let bench = Bench::new(Duration::ZERO).await;
+    bench.with(|cloud| cloud.lose = vec![false]);
+    let prepaid = json!({"cube.ucloud.cn/cube-chargetype": "year"});
+    assert!(bench.create(prepaid.clone()).await.is_err());
+    for _ in 0..3 {
+        let text = bench.create(prepaid.clone()).await.unwrap_err().to_string();
+        assert!(text.contains("paid in advance") && text.contains("not sent again"), "{text}");
+    }
+    assert_eq!(bench.with(|cloud| cloud.made), 0);
+}
+
+/// What another life of the bridge left behind: the older one stays, is told, and its end is told.
+#[tokio::test]
+async fn of_two_pods_the_younger_is_removed() {
+    let bench = Bench::new(Duration::from_secs(60)).await;
+    let made = bench.create(json!({})).await.unwrap();
+    bench.with(|cloud| {
+        let twin = cloud.pods[0].1.clone();
+        cloud.add(twin);
+    });
+    assert_eq!(bench.provider.list().await.unwrap().len(), 1);
+    let mut events = bench.provider.watch();
+    let mut told = Vec::new();
+    loop {
+        match events.next().await.unwrap().unwrap() {
+            InstanceEvent::Changed(instance) => told.push(instance.id),
+            InstanceEvent::Synced => break,
+            _ => {}
+        }
+    }
+    assert!(matches!(told.as_slice(), [id] if *id == made.id), "{told:?}");
+    let removed = async {
+        while bench.with(|cloud| cloud.deleted.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), removed).await.unwrap();
+    assert_eq!(bench.with(|cloud| cloud.deleted.clone()), ["cube-2"]);
+    bench.with(|cloud| cloud.pods.clear());
+    let gone = async {
+        loop {
+            if let InstanceEvent::Gone(instance) = events.next().await.unwrap().unwrap() {
+                break instance.id;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap(), made.id);
+}
+
+/// More than a page: all of them, each once; a stranger's pods are none of ours.
+#[tokio::test]
+async fn lists_have_pages_and_strangers() {
+    let bench = Bench::new(Duration::from_secs(60)).await;
+    bench.with(|cloud| {
+        for n in 0..250 {
+            let cluster = if n % 25 == 0 { "another" } else { "c-1" };
+            let labels = json!({"burst.io/cluster-id": cluster, "burst.io/pod-uid": format!("u-{n}"),
+                "burst.io/virtual-node": "uk8s-c-vk-0"});
+            cloud.add(json!({"metadata": {"labels": labels}, "spec": {"containers": []}}));
+        }
+    });
+    assert_eq!(bench.provider.list().await.unwrap().len(), 240);
+}
+
+#[tokio::test]
+async fn logs_and_commands_are_refused_in_words() {
+    let bench = Bench::new(Duration::from_secs(60)).await;
+    let made = bench.create(json!({})).await.unwrap();
+    let text = bench.provider.logs(&made, "c", &LogOptions::default()).await.err().unwrap().to_string();
+    assert!(text.contains("console of Cube"), "{text}");
+}
