@@ -51,7 +51,7 @@ fn request(uid: &str, name: &str) -> CreateRequest {
         "spec": {
             "restartPolicy": "Always",
             "containers": [{
-                "name": "app", "image": "nginx",
+                "name": "app", "image": "uhub.service.ucloud.cn/shop/nginx",
                 "resources": {"requests": {"cpu": "1", "memory": "2Gi"}},
                 "env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "password"}}}],
             }],

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::cube::tests::Bench;
 use crate::cloud::eci::tests::cloud::{Cloud, Fault};
 use crate::cloud::eci::{self, EciProvider, EciSettings};
 use crate::cloud::kubelike::testing::{Answer, Seen, Server, status};
@@ -253,5 +254,45 @@ impl Subject for Eci {
 
     fn secrets(&self) -> Vec<&'static str> {
         vec![ECI_SECRET]
+    }
+}
+
+/// Cube, over pods in this process.
+pub(super) struct Cube(Bench);
+
+pub(super) async fn cube() -> Cube {
+    Cube(Bench::of_node(NODE).await)
+}
+
+#[async_trait]
+impl Subject for Cube {
+    fn provider(&self) -> &dyn Provider {
+        self.0.provider()
+    }
+
+    fn restarted(&self) -> Option<Box<dyn Provider>> {
+        Some(Box::new(self.0.another()))
+    }
+
+    fn lose_the_next_answer(&self) -> bool {
+        self.0.lose_the_next_answer();
+        true
+    }
+
+    fn fail_the_next_list(&self) -> bool {
+        self.0.fail_the_next_list();
+        true
+    }
+
+    fn add_a_strangers_instance(&self) -> bool {
+        self.0.add_a_strangers();
+        true
+    }
+
+    /// They are finished at once.
+    async fn finish_deletions(&self) {}
+
+    fn secrets(&self) -> Vec<&'static str> {
+        vec!["testPriv"]
     }
 }

@@ -45,6 +45,7 @@ suite! {
     mock: crate::cloud::conformance::subjects::mock;
     cci: crate::cloud::conformance::subjects::cci;
     eci: crate::cloud::conformance::subjects::eci;
+    cube: crate::cloud::conformance::subjects::cube;
     kubernetes: crate::cloud::conformance::subjects::kubernetes;
     kubernetes_in_one_namespace: crate::cloud::conformance::subjects::kubernetes_in_one_namespace;
 }
@@ -194,7 +195,7 @@ async fn hidden_containers_are_in_no_status(subject: &dyn Subject) {
     let provider = subject.provider();
     let mut with_agent = request("u-1", "web");
     let mut object = (*with_agent.object).clone();
-    let agent = json!({"name": "agent", "image": "agent", "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}});
+    let agent = json!({"name": "agent", "image": "uhub.service.ucloud.cn/shop/agent", "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}});
     object["spec"]["containers"].as_array_mut().unwrap().push(agent);
     with_agent.object = Arc::new(object);
     with_agent.hidden = vec!["agent".into()];

@@ -31,7 +31,7 @@ mod shown;
 mod sign;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(in crate::cloud) mod tests;
 mod watch;
 
 pub use credentials::Credentials;

@@ -26,6 +26,8 @@ struct Cloud {
     lose: Vec<bool>,
     /// Lists do not show these ids yet.
     hidden: Vec<String>,
+    /// The next list fails.
+    fail: bool,
 }
 
 impl Cloud {
@@ -54,6 +56,9 @@ impl Cloud {
                 }
                 json!({"RetCode": 110, "Message": "gateway timeout"})
             }
+            "ListCubePod" if std::mem::take(&mut self.fail) => {
+                json!({"RetCode": 150, "Message": "service unavailable"})
+            }
             "ListCubePod" => {
                 let seen: Vec<&(String, Value)> =
                     self.pods.iter().filter(|(id, _)| !self.hidden.contains(id)).collect();
@@ -80,14 +85,25 @@ impl Cloud {
     }
 }
 
-struct Bench {
+/// The provider over a Cube in this process.
+pub(in crate::cloud) struct Bench {
     cloud: Arc<Mutex<Cloud>>,
     provider: CubeProvider,
+    settings: CubeSettings,
     _server: AbortOnDropHandle<()>,
 }
 
 impl Bench {
     async fn new(lost_answer: Duration) -> Self {
+        Self::open(CubeSettings { lost_answer, ..settings() }).await
+    }
+
+    /// One for a virtual node.
+    pub(in crate::cloud) async fn of_node(node: &str) -> Self {
+        Self::open(CubeSettings { node_names: vec![node.to_owned()], ..settings() }).await
+    }
+
+    async fn open(settings: CubeSettings) -> Self {
         // Another test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -100,9 +116,33 @@ impl Bench {
             }
         });
         let poll = Duration::from_millis(100);
-        let settings = CubeSettings { endpoint, lost_answer, poll, ..settings() };
-        let provider = CubeProvider::new(settings).unwrap();
-        Self { cloud, provider, _server: AbortOnDropHandle::new(server) }
+        let settings = CubeSettings { endpoint, poll, ..settings };
+        let provider = CubeProvider::new(settings.clone()).unwrap();
+        Self { cloud, provider, settings, _server: AbortOnDropHandle::new(server) }
+    }
+
+    pub(in crate::cloud) fn provider(&self) -> &CubeProvider {
+        &self.provider
+    }
+
+    /// As after a restart.
+    pub(in crate::cloud) fn another(&self) -> CubeProvider {
+        CubeProvider::new(self.settings.clone()).unwrap()
+    }
+
+    pub(in crate::cloud) fn lose_the_next_answer(&self) {
+        self.with(|cloud| cloud.lose = vec![true]);
+    }
+
+    pub(in crate::cloud) fn fail_the_next_list(&self) {
+        self.with(|cloud| cloud.fail = true);
+    }
+
+    /// A pod of another cluster.
+    pub(in crate::cloud) fn add_a_strangers(&self) {
+        let node = self.settings.node_names.first();
+        let labels = json!({"burst.io/cluster-id": "another", "burst.io/pod-uid": "u-9", "burst.io/virtual-node": node});
+        self.with(|cloud| cloud.add(json!({"metadata": {"labels": labels}, "spec": {"containers": []}})));
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Cloud) -> T) -> T {
