@@ -31,7 +31,7 @@ pub(super) fn translate(
         }
         if let Some(limit) = limits.get(app.len()) {
             let limits =
-                json!({"cpu": format!("{}m", limit.cpu_milli), "memory": limit.memory_bytes.to_string()});
+                json!({"cpu": format!("{}m", limit.cpu_milli), "memory": memory(limit.memory_bytes)});
             out.insert("resources".into(), json!({"limits": limits}));
         }
         for field in ["livenessProbe", "readinessProbe"] {
@@ -45,6 +45,12 @@ pub(super) fn translate(
     insert_list(&mut out, "initContainers", init);
     insert_list(&mut out, "containers", app);
     Ok(out)
+}
+
+/// As the vendor's samples write it, where it is whole.
+fn memory(bytes: u64) -> String {
+    const MI: u64 = 1 << 20;
+    if bytes.is_multiple_of(MI) { format!("{}Mi", bytes / MI) } else { bytes.to_string() }
 }
 
 /// What both kinds have.
