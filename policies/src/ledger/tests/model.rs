@@ -185,7 +185,13 @@ impl Model {
         let world = World { reports: &it.reports, ..self.scene.world() };
         let plan = plan(&self.spec, &it.ledger.1, &it.claims, &world);
         let again = super::plan(&self.spec, &plan.ledger, &it.claims, &world);
-        assert_eq!((&again.ledger, &again.wake, &again.holds), (&plan.ledger, &plan.wake, &plan.holds));
+        assert_eq!(
+            (&again.ledger, &again.wake, &again.holds),
+            (&plan.ledger, &plan.wake, &plan.holds),
+            "planned from {:?} with {:?}",
+            it.ledger.1,
+            it.claims,
+        );
         self.leaders[leader].pending = Some((it.ledger.0, plan));
     }
 
