@@ -154,7 +154,8 @@ pub(super) struct Memory {
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     until: Seconds,
-    probed: bool,
+    /// Grants that were made for the place after the outage ran out.
+    probes: usize,
 }
 
 impl Memory {
@@ -163,7 +164,7 @@ impl Memory {
         for report in world.reports.values() {
             for stock_out in &report.stock_outs {
                 let key = (report.provider.clone(), stock_out.zone.clone(), stock_out.class.clone());
-                let outage = out.entry(key).or_insert(Outage { until: stock_out.until, probed: false });
+                let outage = out.entry(key).or_insert(Outage { until: stock_out.until, probes: 0 });
                 outage.until = outage.until.max(stock_out.until);
             }
         }
@@ -181,20 +182,30 @@ impl Memory {
         match self.out.get(&key(node, requests)) {
             None => Stock::Good,
             Some(outage) if now < outage.until => Stock::Out(outage.until),
-            Some(outage) if outage.probed => Stock::Probing,
+            Some(outage) if outage.probes > 0 => Stock::Probing,
             Some(_) => Stock::Probe,
         }
     }
 
     /// Takes note of a grant: one that was made for a place after its outage ran out is the probe.
     pub(super) fn note(&mut self, grant: &Grant, nodes: &BTreeMap<&str, &VirtualNode>) {
+        self.change(grant, nodes, |probes| probes + 1);
+    }
+
+    /// Takes the note of a grant back.
+    pub(super) fn forget(&mut self, grant: &Grant, nodes: &BTreeMap<&str, &VirtualNode>) {
+        self.change(grant, nodes, |probes| probes.saturating_sub(1));
+    }
+
+    fn change(&mut self, grant: &Grant, nodes: &BTreeMap<&str, &VirtualNode>, by: fn(usize) -> usize) {
         if self.out.is_empty() || grant.state != GrantState::Open || grant.side != Side::Cloud {
             return;
         }
         for name in grant.node.iter().chain(&grant.nodes) {
             let Some(node) = nodes.get(name.as_str()) else { continue };
-            if let Some(outage) = self.out.get_mut(&key(node, grant.requests)) {
-                outage.probed |= grant.granted >= outage.until;
+            let outage = self.out.get_mut(&key(node, grant.requests));
+            if let Some(outage) = outage.filter(|outage| grant.granted >= outage.until) {
+                outage.probes = by(outage.probes);
             }
         }
     }

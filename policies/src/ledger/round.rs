@@ -108,6 +108,7 @@ impl<'a> Round<'a> {
         if let Some(purse) = &mut self.purse {
             purse.free(&grant);
         }
+        self.memory.forget(&grant, &self.virtual_nodes);
         Some(grant)
     }
 

@@ -256,6 +256,12 @@ fn sold_out_places_are_avoided_and_probed_once() {
     let probe = scene.plan(&wait, &Ledger::default(), &pods("bc"));
     assert_eq!((grants(&probe.ledger).as_str(), holds(&probe).as_str()), ("b:a", "c:SoldOut@2000"));
     assert_eq!(probe.ledger.grants["b"].nodes, ["v2"]);
+    // A probe whose pod was bound elsewhere finds nothing out: the next pod does, in the same round.
+    let mut elsewhere = pods("bc");
+    elsewhere[0].node = on("v3", NodeClass::Virtual, "zcloud", "");
+    let moved = scene.plan(&wait, &probe.ledger, &elsewhere);
+    assert_eq!((grants(&moved.ledger).as_str(), holds(&moved).as_str()), ("b:b c:a", ""));
+    assert_eq!(moved.ledger.grants["c"].nodes, ["v2"]);
     scene.report("v2").stock_outs.clear();
     assert_eq!(grants(&scene.plan(&wait, &probe.ledger, &pods("bc")).ledger), "b:a c:a");
 }
