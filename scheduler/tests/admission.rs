@@ -550,9 +550,9 @@ async fn rules_are_those_of_the_nodes_that_the_pod_could_go_to() {
     for (nodes, tolerated, admitted) in [
         (vec![], None, true),
         (vec!["huawei"], None, false),
-        (vec!["huawei", "ucloud"], None, true),
-        (vec!["huawei", "ucloud"], Some("huawei"), false),
-        (vec!["huawei", "ucloud"], Some("ucloud"), true),
+        (vec!["huawei", "zcloud"], None, true),
+        (vec!["huawei", "zcloud"], Some("huawei"), false),
+        (vec!["huawei", "zcloud"], Some("zcloud"), true),
     ] {
         let api = FakeApi::new();
         api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
