@@ -10,6 +10,7 @@ pub mod eci;
 pub mod kubernetes;
 pub mod mock;
 pub mod page;
+mod rows;
 mod rules;
 mod size;
 mod walk;

@@ -3,23 +3,10 @@
 //! Facts: the "约束及限制" (limits) chapter of Huawei's virtual-kubelet add-on, CCI's pod API, and the limits of its
 //! later add-on versions. Every PodSpec field of Kubernetes 1.36 has a row; what has none is refused.
 
-use super::Treatment::{Emulated, Passed, Refused};
+use super::Treatment::Emulated;
+use super::rows::{CLOSED, OF_THIS_CLUSTER, count, emulated, joined, passed, refused};
 use super::{Row, When, rules};
 
-const fn passed(field: &'static str) -> Row {
-    Row { field, when: When::Present, treatment: Passed, sentence: "" }
-}
-
-const fn emulated(field: &'static str, sentence: &'static str) -> Row {
-    Row { field, when: When::Present, treatment: Emulated, sentence }
-}
-
-const fn refused(field: &'static str, when: When, sentence: &'static str) -> Row {
-    Row { field, when, treatment: Refused, sentence }
-}
-
-const SCHEDULED_HERE: &str = "used by this cluster's scheduler; the cloud does not see it";
-const IDENTITY_HERE: &str = "an identity of this cluster; the cloud does not see it";
 const ISOLATED: &str =
     "left out: every CCI pod runs in a virtual machine of its own, which isolates more strictly";
 const NO_HOST: &str =
@@ -31,11 +18,13 @@ const NO_DRA: &str = "CCI has no dynamic resource allocation: keep the pod on re
 const NO_SELINUX: &str = "CCI does not apply SELinux labels: remove the field";
 const NO_PROFILE: &str =
     "CCI has no node on which a profile could be installed: use RuntimeDefault or remove the field";
-const UNKNOWN: &str = "burst does not know this pod field and will not drop it in silence: remove it, or keep the pod \
-                       on real nodes (policy off)";
 
 /// The matrix, in the order in which messages appear.
-pub const TABLE: &[Row] = &[
+pub const TABLE: &[Row] = &joined::<{ count(PARTS) }>(PARTS);
+
+const PARTS: &[&[Row]] = &[OWN_REFUSED, CLOSED, OWN_EMULATED, OF_THIS_CLUSTER, OWN_PASSED];
+
+const OWN_REFUSED: &[Row] = &[
     // What a virtual machine per pod cannot give.
     refused("spec.hostNetwork", When::Is("true"), NO_HOST),
     refused("spec.hostPID", When::Is("true"), NO_HOST),
@@ -185,12 +174,10 @@ pub const TABLE: &[Row] = &[
     refused("spec.anyContainers[].securityContext.seccompProfile.type", When::Is("Localhost"), NO_PROFILE),
     refused("spec.securityContext.appArmorProfile.type", When::Is("Localhost"), NO_PROFILE),
     refused("spec.anyContainers[].securityContext.appArmorProfile.type", When::Is("Localhost"), NO_PROFILE),
-    // Closed world.
-    refused("spec.*", When::Present, UNKNOWN),
-    refused("spec.anyContainers[].*", When::Present, UNKNOWN),
-    refused("spec.securityContext.*", When::Present, UNKNOWN),
-    refused("spec.anyContainers[].securityContext.*", When::Present, UNKNOWN),
-    // Honoured by other means.
+];
+
+/// Honoured by other means.
+const OWN_EMULATED: &[Row] = &[
     Row {
         field: "spec.volumes[].projected.sources[].serviceAccountToken",
         when: When::Rule(rules::injected_token),
@@ -221,22 +208,10 @@ pub const TABLE: &[Row] = &[
     emulated("spec.imagePullSecrets", "copied into the CCI namespace under names of their own"),
     emulated("spec.enableServiceLinks", "the bridge renders the service variables"),
     emulated("spec.readinessGates", "evaluated here: the cloud does not see the gates' conditions"),
-    emulated("spec.serviceAccountName", IDENTITY_HERE),
-    emulated("spec.serviceAccount", IDENTITY_HERE),
-    emulated("spec.automountServiceAccountToken", IDENTITY_HERE),
-    emulated("spec.affinity", SCHEDULED_HERE),
-    emulated("spec.nodeName", SCHEDULED_HERE),
-    emulated("spec.nodeSelector", SCHEDULED_HERE),
-    emulated("spec.os", SCHEDULED_HERE),
-    emulated("spec.preemptionPolicy", SCHEDULED_HERE),
-    emulated("spec.priority", SCHEDULED_HERE),
-    emulated("spec.priorityClassName", SCHEDULED_HERE),
-    emulated("spec.schedulerName", SCHEDULED_HERE),
-    emulated("spec.schedulingGates", SCHEDULED_HERE),
-    emulated("spec.schedulingGroup", SCHEDULED_HERE),
-    emulated("spec.tolerations", SCHEDULED_HERE),
-    emulated("spec.topologySpreadConstraints", SCHEDULED_HERE),
-    // Sent as they are.
+];
+
+/// Sent as they are.
+const OWN_PASSED: &[Row] = &[
     passed("spec.activeDeadlineSeconds"),
     passed("spec.containers"),
     passed("spec.initContainers"),

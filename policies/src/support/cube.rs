@@ -6,26 +6,12 @@
 pub mod annotations;
 mod rules;
 
-use super::Treatment::{Emulated, Passed, Refused};
+use super::rows::{CLOSED, OF_THIS_CLUSTER, count, emulated, joined, passed, refused};
 use super::{Row, When, rules as common};
 
 pub use annotations::ANNOTATIONS;
 pub use rules::{CONTAINER_NAME_MAX, POD_BYTES_MAX, POD_PARAMETER_MAX};
 
-const fn passed(field: &'static str) -> Row {
-    Row { field, when: When::Present, treatment: Passed, sentence: "" }
-}
-
-const fn emulated(field: &'static str, sentence: &'static str) -> Row {
-    Row { field, when: When::Present, treatment: Emulated, sentence }
-}
-
-const fn refused(field: &'static str, when: When, sentence: &'static str) -> Row {
-    Row { field, when, treatment: Refused, sentence }
-}
-
-const SCHEDULED_HERE: &str = "used by this cluster's scheduler; the cloud does not see it";
-const IDENTITY_HERE: &str = "an identity of this cluster; the cloud does not see it";
 const ISOLATED: &str =
     "left out: every Cube pod runs in a virtual machine of its own, which isolates more strictly";
 const FILES: &str = "its files are sent with the pod, which is 16 KB altogether, and do not change while it runs; their \
@@ -45,11 +31,13 @@ const TOKEN: &str = "Cube has no projected volumes, and this one holds a service
                      automountServiceAccountToken: false if the pod does not call the Kubernetes API; else make a Secret of \
                      type kubernetes.io/service-account-token and mount it at \
                      /var/run/secrets/kubernetes.io/serviceaccount";
-const UNKNOWN: &str = "burst does not know this pod field and will not drop it in silence: remove it, or keep the pod \
-                       on real nodes (policy off)";
 
 /// The matrix, in the order in which messages appear.
-pub const TABLE: &[Row] = &[
+pub const TABLE: &[Row] = &joined::<{ count(PARTS) }>(PARTS);
+
+const PARTS: &[&[Row]] = &[OWN_REFUSED, CLOSED, OWN_EMULATED, OF_THIS_CLUSTER, OWN_PASSED];
+
+const OWN_REFUSED: &[Row] = &[
     // What a virtual machine per pod cannot give.
     refused("spec.hostNetwork", When::Is("true"), NO_HOST),
     refused("spec.hostPID", When::Is("true"), NO_HOST),
@@ -237,12 +225,10 @@ pub const TABLE: &[Row] = &[
         When::Is("true"),
         "Cube knows a host name only, without a domain: remove the field",
     ),
-    // Closed world.
-    refused("spec.*", When::Present, UNKNOWN),
-    refused("spec.anyContainers[].*", When::Present, UNKNOWN),
-    refused("spec.securityContext.*", When::Present, UNKNOWN),
-    refused("spec.anyContainers[].securityContext.*", When::Present, UNKNOWN),
-    // Honoured by other means.
+];
+
+/// Honoured by other means.
+const OWN_EMULATED: &[Row] = &[
     emulated(
         "spec.anyContainers[].resources",
         "the pod is rounded up to a Cube size; a container gets its limit, else its request, and the first one what is left",
@@ -285,22 +271,10 @@ pub const TABLE: &[Row] = &[
     emulated("spec.enableServiceLinks", "the bridge renders the service variables"),
     emulated("spec.readinessGates", "evaluated here: the cloud does not see the gates' conditions"),
     emulated("spec.subdomain", "served by this cluster's DNS; the instance itself has the host name only"),
-    emulated("spec.serviceAccountName", IDENTITY_HERE),
-    emulated("spec.serviceAccount", IDENTITY_HERE),
-    emulated("spec.automountServiceAccountToken", IDENTITY_HERE),
-    emulated("spec.affinity", SCHEDULED_HERE),
-    emulated("spec.nodeName", SCHEDULED_HERE),
-    emulated("spec.nodeSelector", SCHEDULED_HERE),
-    emulated("spec.os", SCHEDULED_HERE),
-    emulated("spec.preemptionPolicy", SCHEDULED_HERE),
-    emulated("spec.priority", SCHEDULED_HERE),
-    emulated("spec.priorityClassName", SCHEDULED_HERE),
-    emulated("spec.schedulerName", SCHEDULED_HERE),
-    emulated("spec.schedulingGates", SCHEDULED_HERE),
-    emulated("spec.schedulingGroup", SCHEDULED_HERE),
-    emulated("spec.tolerations", SCHEDULED_HERE),
-    emulated("spec.topologySpreadConstraints", SCHEDULED_HERE),
-    // Sent as they are.
+];
+
+/// Sent as they are.
+const OWN_PASSED: &[Row] = &[
     passed("spec.containers"),
     passed("spec.initContainers"),
     passed("spec.dnsConfig"),

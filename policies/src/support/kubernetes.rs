@@ -3,20 +3,9 @@
 //!
 //! Facts: the Pod API. Every PodSpec field of Kubernetes 1.36 has a row; what has none is refused.
 
-use super::Treatment::{Emulated, Passed, Refused};
+use super::Treatment::Emulated;
+use super::rows::{emulated, passed, refused, unknown};
 use super::{Row, When, rules};
-
-const fn passed(field: &'static str) -> Row {
-    Row { field, when: When::Present, treatment: Passed, sentence: "" }
-}
-
-const fn emulated(field: &'static str, sentence: &'static str) -> Row {
-    Row { field, when: When::Present, treatment: Emulated, sentence }
-}
-
-const fn refused(field: &'static str, when: When, sentence: &'static str) -> Row {
-    Row { field, when, treatment: Refused, sentence }
-}
 
 const SCHEDULED_HERE: &str = "used by this cluster's scheduler; the other cluster has one of its own";
 const IDENTITY_HERE: &str = "an identity of this cluster; the other cluster does not see it";
@@ -24,8 +13,6 @@ const NO_HOST: &str = "the other cluster's hosts are not this cluster's: remove 
 const NO_DRA: &str =
     "burst does not carry resource claims to the other cluster: keep the pod on real nodes (policy off)";
 const COPIED: &str = "copied into the other cluster under a name of its own";
-const UNKNOWN: &str = "burst does not know this pod field and will not drop it in silence: remove it, or keep the pod \
-                       on real nodes (policy off)";
 
 /// The matrix, in the order in which messages appear.
 pub const TABLE: &[Row] = &[
@@ -83,8 +70,8 @@ pub const TABLE: &[Row] = &[
          kubernetes.io/service-account-token instead",
     ),
     // Closed world.
-    refused("spec.*", When::Present, UNKNOWN),
-    refused("spec.anyContainers[].*", When::Present, UNKNOWN),
+    unknown("spec.*"),
+    unknown("spec.anyContainers[].*"),
     // Honoured by other means.
     Row {
         field: "spec.volumes[].projected.sources[].serviceAccountToken",
