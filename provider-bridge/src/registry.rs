@@ -1,12 +1,15 @@
 //! The known providers: one line each in [`open`] and [`NAMES`]; nothing else names them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
+use crate::cloud::access_keys::Credentials as AccessKeys;
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
-use crate::cloud::cube::{self, CubeProvider, CubeSettings};
-use crate::cloud::eci::{self, EciProvider, EciSettings, Signature};
+use crate::cloud::cube::{CubeProvider, CubeSettings};
+use crate::cloud::eci::{EciProvider, EciSettings, Signature};
 use crate::cloud::kubernetes::KubernetesProvider;
 use crate::cloud::mock::{MockProvider, MockSettings};
 use crate::cloud::{CloudError, Provider};
@@ -99,24 +102,13 @@ fn eci_settings(node: &NodeConfig, cluster_id: &str) -> Result<EciSettings, Clou
     })
 }
 
-fn eci_keys(config: &EciConfig) -> Result<eci::Credentials, CloudError> {
+fn eci_keys(config: &EciConfig) -> Result<AccessKeys, CloudError> {
     if let Some(path) = &config.sts_file {
-        return Ok(eci::Credentials::Sts(path.clone()));
+        return Ok(AccessKeys::Sts(path.clone()));
     }
-    if let (Some(access_key), Some(secret_key)) = (&config.access_key_file, &config.secret_key_file) {
-        let (access_key, secret_key) = (access_key.clone(), secret_key.clone());
-        return Ok(eci::Credentials::Files {
-            access_key,
-            secret_key,
-            token: config.security_token_file.clone(),
-        });
-    }
-    let (access_key, secret_key, token) = config.keys.clone().ok_or_else(|| {
-        CloudError::Auth(
-            "no access key: set eci.accessKeyFile and eci.secretKeyFile, or eci.stsFile".to_owned(),
-        )
-    })?;
-    Ok(eci::Credentials::Fixed { access_key, secret_key, token })
+    let files = [&config.access_key_file, &config.secret_key_file, &config.security_token_file];
+    let missing = "no access key: set eci.accessKeyFile and eci.secretKeyFile, or eci.stsFile";
+    keys(files, config.keys.clone(), missing)
 }
 
 fn cube_settings(node: &NodeConfig, cluster_id: &str) -> Result<CubeSettings, CloudError> {
@@ -144,18 +136,22 @@ fn cube_settings(node: &NodeConfig, cluster_id: &str) -> Result<CubeSettings, Cl
     })
 }
 
-fn cube_keys(config: &CubeConfig) -> Result<cube::Credentials, CloudError> {
-    if let (Some(public), Some(private)) = (&config.public_key_file, &config.private_key_file) {
-        return Ok(cube::Credentials::Files {
-            public_key: public.clone(),
-            private_key: private.clone(),
-            token: config.security_token_file.clone(),
-        });
+fn cube_keys(config: &CubeConfig) -> Result<AccessKeys, CloudError> {
+    let files = [&config.public_key_file, &config.private_key_file, &config.security_token_file];
+    keys(files, config.keys.clone(), "no keys: set cube.publicKeyFile and cube.privateKeyFile")
+}
+
+/// Keys from the files of id, secret and token, else those of the environment; else what is `missing`.
+fn keys(
+    [access_key, secret_key, token]: [&Option<PathBuf>; 3],
+    fixed: Option<(String, SecretString, Option<SecretString>)>,
+    missing: &str,
+) -> Result<AccessKeys, CloudError> {
+    if let (Some(access_key), Some(secret_key)) = (access_key.clone(), secret_key.clone()) {
+        return Ok(AccessKeys::Files { access_key, secret_key, token: token.clone() });
     }
-    let (public_key, private_key, token) = config.keys.clone().ok_or_else(|| {
-        CloudError::Auth("no keys: set cube.publicKeyFile and cube.privateKeyFile".to_owned())
-    })?;
-    Ok(cube::Credentials::Fixed { public_key, private_key, token })
+    let (access_key, secret_key, token) = fixed.ok_or_else(|| CloudError::Auth(missing.to_owned()))?;
+    Ok(AccessKeys::Fixed { access_key, secret_key, token })
 }
 
 /// A CA bundle.

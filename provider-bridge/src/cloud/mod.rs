@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 
+pub mod access_keys;
 mod attach;
 pub mod cci;
 #[cfg(test)]

@@ -6,10 +6,11 @@ use policies::keys::tag;
 use secrecy::SecretString;
 
 use super::*;
+use crate::cloud::access_keys;
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
 use crate::cloud::cube::tests::Bench;
 use crate::cloud::eci::tests::cloud::{Cloud, Fault};
-use crate::cloud::eci::{self, EciProvider, EciSettings};
+use crate::cloud::eci::{EciProvider, EciSettings, Signature};
 use crate::cloud::kubelike::testing::{Answer, Seen, Server, status};
 use crate::cloud::kubernetes::{KubernetesProvider, KubernetesSettings, Login, Namespaces};
 use crate::cloud::mock::{MockProvider, MockSettings};
@@ -201,9 +202,9 @@ fn open_eci(endpoint: &str) -> EciProvider {
         security_group: "sg-1".into(),
         resource_group: String::new(),
         zone: String::new(),
-        credentials: eci::Credentials::Fixed { access_key: "AK1".into(), secret_key, token: None },
+        credentials: access_keys::Credentials::Fixed { access_key: "AK1".into(), secret_key, token: None },
         ca_pem: None,
-        signature: eci::Signature::default(),
+        signature: Signature::default(),
         kube_proxy: true,
         cluster_dns: String::new(),
         cluster_domain: "cluster.local".into(),

@@ -13,10 +13,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cloud::CloudError;
+use crate::cloud::access_keys::{KeyPair, Keys};
 use crate::cloud::encoding::encode_pairs;
 
 use super::action::Operation;
-use super::credentials::{KeyPair, Keys};
 use super::fault::{self, Answer, Refusal};
 use super::parameters::Pairs;
 use super::settings::CubeSettings;
@@ -154,12 +154,12 @@ fn form(
     let common = [
         ("Action", operation.action.name()),
         ("ProjectId", project),
-        ("PublicKey", &keys.public),
+        ("PublicKey", &keys.access_key),
         ("Region", region),
     ];
     let common = common.into_iter().chain(token).filter(|(_, value)| !value.is_empty());
     all.extend(common.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    all.push(("Signature".to_owned(), sign(&all, keys.private())));
+    all.push(("Signature".to_owned(), sign(&all, keys.secret())));
     encode_pairs(all.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 

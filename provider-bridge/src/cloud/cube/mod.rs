@@ -21,7 +21,6 @@ mod address;
 mod api;
 mod client;
 mod create;
-mod credentials;
 mod fault;
 mod forge;
 mod names;
@@ -34,7 +33,6 @@ mod status;
 pub(in crate::cloud) mod tests;
 mod watch;
 
-pub use credentials::Credentials;
 pub use settings::CubeSettings;
 
 /// One account, zone and subnet of Cube, serving the virtual nodes named in its settings.

@@ -5,8 +5,7 @@ use std::time::Duration;
 use policies::shape::{Size, cube};
 
 use crate::cloud::CloudError;
-
-use super::credentials::Credentials;
+use crate::cloud::access_keys::Credentials;
 
 /// The one host of every region.
 const ENDPOINT: &str = "https://api.ucloud.cn";

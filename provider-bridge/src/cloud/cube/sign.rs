@@ -7,9 +7,10 @@ use aws_lc_rs::digest;
 use crate::cloud::encoding::hex;
 
 /// The parameter `Signature` for every other parameter, `PublicKey` among them.
-pub(super) fn sign(parameters: &[(String, String)], private: &str) -> String {
+pub(super) fn sign(parameters: &[(String, String)], private: impl AsRef<[u8]>) -> String {
     let text = signed(parameters);
-    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{text}{private}").as_bytes());
+    let hash =
+        digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &[text.as_bytes(), private.as_ref()].concat());
     hex(hash.as_ref())
 }
 

@@ -15,10 +15,10 @@ use reqwest::Response;
 use serde::de::DeserializeOwned;
 
 use crate::cloud::CloudError;
+use crate::cloud::access_keys::{KeyPair, Keys};
 use crate::cloud::encoding::{encode_pairs, hex, sha256_hex};
 
 use super::action::{Action, Operation};
-use super::credentials::{KeyPair, Keys};
 use super::fault::{Answer, Refusal, classify};
 use super::pace::Pace;
 use super::parameters::Pairs;

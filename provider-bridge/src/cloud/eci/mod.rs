@@ -24,7 +24,6 @@ mod answers;
 mod api;
 mod client;
 mod create;
-mod credentials;
 mod exec;
 mod fault;
 mod forge;
@@ -39,7 +38,6 @@ mod status;
 pub(super) mod tests;
 mod watch;
 
-pub use credentials::Credentials;
 pub use settings::{EciSettings, Signature};
 
 /// One ECI account and region, serving the virtual nodes named in its settings.

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cloud::CloudError;
-
-use super::credentials::Credentials;
+use crate::cloud::access_keys::Credentials;
 
 /// Most vSwitches of one virtual node.
 const VSWITCHES_MAX: usize = 10;

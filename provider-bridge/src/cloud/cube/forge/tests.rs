@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use policies::keys::tag;
 
-use super::super::credentials::Credentials;
 use super::*;
+use crate::cloud::access_keys::Credentials;
 use crate::cloud::{PodIdentity, golden};
 
 pub(in crate::cloud::cube) fn settings() -> CubeSettings {
@@ -18,8 +18,8 @@ pub(in crate::cloud::cube) fn settings() -> CubeSettings {
         subnet_id: "subnet-1".into(),
         endpoint: String::new(),
         credentials: Credentials::Fixed {
-            public_key: "testPub".into(),
-            private_key: secrecy::SecretString::from("testPriv"),
+            access_key: "testPub".into(),
+            secret_key: secrecy::SecretString::from("testPriv"),
             token: None,
         },
         ca_pem: None,

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::credentials::Credentials;
 use super::super::parameters::flatten;
 use super::*;
+use crate::cloud::access_keys::Credentials;
 use crate::cloud::{PodIdentity, golden};
 
 pub(in crate::cloud::eci) fn settings() -> EciSettings {

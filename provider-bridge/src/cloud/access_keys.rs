@@ -1,4 +1,5 @@
-//! Access keys, lasting or temporary: where they come from, and how changed or expiring ones are noticed.
+//! Access keys of clouds that sign with an id and a secret, lasting or temporary: where they come from, and how changed or
+//! expiring ones are noticed. UCloud calls the two public and private key.
 //!
 //! The secret never leaves this module except to sign, and nothing here prints it. Facts: temporary keys come with a
 //! security token and an expiry, as STS and the instance metadata answer them.
@@ -44,8 +45,8 @@ pub enum Credentials {
 }
 
 /// Keys ready to sign with.
-pub(super) struct KeyPair {
-    pub(super) access_key: String,
+pub(in crate::cloud) struct KeyPair {
+    pub(in crate::cloud) access_key: String,
     secret: SecretString,
     token: Option<SecretString>,
     expires: Option<Timestamp>,
@@ -64,24 +65,24 @@ impl KeyPair {
     }
 
     /// What signatures are made with.
-    pub(super) fn secret(&self) -> &[u8] {
+    pub(in crate::cloud) fn secret(&self) -> &[u8] {
         self.secret.expose_secret().as_bytes()
     }
 
     /// The token that goes with temporary keys.
-    pub(super) fn token(&self) -> Option<&str> {
+    pub(in crate::cloud) fn token(&self) -> Option<&str> {
         self.token.as_ref().map(|token| token.expose_secret())
     }
 
     /// Whether the other keys sign differently.
-    pub(super) fn differs_from(&self, other: &Self) -> bool {
+    pub(in crate::cloud) fn differs_from(&self, other: &Self) -> bool {
         self.access_key != other.access_key
             || self.secret() != other.secret()
             || self.token() != other.token()
     }
 
     /// What a refusal may come from, in words; `None` for keys that have not expired.
-    pub(super) fn expired(&self, now: Timestamp) -> Option<String> {
+    pub(in crate::cloud) fn expired(&self, now: Timestamp) -> Option<String> {
         let at = self.expires.filter(|at| *at <= now)?;
         Some(format!("the temporary keys expired at {at}: renew the file that they are read from"))
     }
@@ -89,20 +90,20 @@ impl KeyPair {
 
 /// The current keys and their source.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(in crate::cloud) struct Keys {
     source: Credentials,
     current: ArcSwap<KeyPair>,
 }
 
 impl Keys {
     /// Reads the keys for the first time; the error names the file.
-    pub(super) fn load(source: Credentials) -> Result<Self, CloudError> {
+    pub(in crate::cloud) fn load(source: Credentials) -> Result<Self, CloudError> {
         let pair = read(&source)?;
         Ok(Self { source, current: ArcSwap::from_pointee(pair) })
     }
 
     /// The keys to sign with now. A file that cannot be read keeps the last ones and is reported in the log.
-    pub(super) fn current(&self) -> Arc<KeyPair> {
+    pub(in crate::cloud) fn current(&self) -> Arc<KeyPair> {
         let pair = self.current.load_full();
         if matches!(self.source, Credentials::Fixed { .. }) || pair.read_at.elapsed() < REREAD_AFTER {
             return pair;
@@ -111,7 +112,7 @@ impl Keys {
     }
 
     /// Reads the files again at once: after the cloud refused a signature.
-    pub(super) fn reread(&self) -> Option<Arc<KeyPair>> {
+    pub(in crate::cloud) fn reread(&self) -> Option<Arc<KeyPair>> {
         match read(&self.source) {
             Ok(pair) => {
                 let pair = Arc::new(pair);
@@ -234,10 +235,20 @@ mod tests {
         let source =
             Credentials::Files { access_key: ak.clone(), secret_key: sk.clone(), token: Some(token.clone()) };
         assert!(Keys::load(source.clone()).unwrap_err().to_string().contains("/token"));
+        let without = Credentials::Files {
+            access_key: ak.clone(),
+            secret_key: dir.path().join("private"),
+            token: None,
+        };
+        assert!(Keys::load(without).unwrap_err().to_string().contains("/private"));
         std::fs::write(&token, "tok").unwrap();
         let keys = Keys::load(source).unwrap();
+        let first = keys.current();
+        assert_eq!((first.access_key.as_str(), first.secret()), ("AK1", &b"secret1"[..]));
         std::fs::write(&ak, "AK2").unwrap();
-        assert_eq!(keys.reread().unwrap().access_key, "AK2");
+        let second = keys.reread().unwrap();
+        assert!(second.differs_from(&first));
+        assert_eq!(second.access_key, "AK2");
         std::fs::remove_file(&sk).unwrap();
         assert!(keys.reread().is_none());
         assert_eq!(keys.current().access_key, "AK2");
