@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    ADDRESS, BRIDGE, BRIDGE_SUBNET, Lab, Process,
+    ADDRESS, AnotherCloud, BRIDGE, BRIDGE_SUBNET, CloudApi, Lab, Process,
     binaries::{built_binary, repository_root},
     wait::eventually,
 };
 
+mod beside;
+mod cube;
 mod eci;
 
+pub use cube::{CubeNodes, name as cube_node};
 pub use eci::name as eci_node;
 
 /// How the simulated cloud runs instances.
@@ -72,6 +75,8 @@ pub struct StackOptions {
     pub virtual_nodes: usize,
     /// How many virtual nodes of the provider `eci`, called `virtual-node-eci-0`, ….
     pub eci_nodes: usize,
+    /// Virtual nodes of the provider `cube`, called `uk8s-lab1lab1-vk-node0`, ….
+    pub cube_nodes: CubeNodes,
     /// How many virtual nodes of the provider `mock`, called `burst-mock-0`, …, each with eight GPUs.
     pub mock_nodes: usize,
     /// A kubeconfig of another cluster, whose virtual node is `burst-other-0`.
@@ -96,6 +101,7 @@ impl Default for StackOptions {
             runtime: CloudRuntime::Script,
             virtual_nodes: 1,
             eci_nodes: 0,
+            cube_nodes: CubeNodes::default(),
             mock_nodes: 0,
             other_cluster: None,
             cloud_arguments: Vec::new(),
@@ -108,6 +114,17 @@ impl Default for StackOptions {
     }
 }
 
+impl StackOptions {
+    /// Names of the virtual nodes that are not CCI's.
+    fn further_nodes(&self) -> Vec<String> {
+        let eci = (0..self.eci_nodes).map(eci_node);
+        let cube = (0..self.cube_nodes.count).map(cube_node);
+        let mocks = (0..self.mock_nodes).map(|i| format!("burst-mock-{i}"));
+        let other = self.other_cluster.as_ref().map(|_| OTHER.to_owned());
+        eci.chain(cube).chain(mocks).chain(other).collect()
+    }
+}
+
 /// The running parts; each can be killed and started again on its own.
 #[derive(Debug)]
 pub struct Stack {
@@ -117,8 +134,8 @@ pub struct Stack {
     pub scheduler: Process,
     /// burst-bridge.
     pub bridge: Process,
-    /// The simulated ECI, where there are virtual nodes of it.
-    eci: Option<Process>,
+    /// Further simulated clouds, where there are virtual nodes of them.
+    beside: beside::Clouds,
     options: StackOptions,
 }
 
@@ -144,10 +161,13 @@ impl Stack {
         }
         write_credentials(lab)?;
         let cloud = start_cloud(lab, &options)?;
+        let mut beside = beside::Clouds::default();
+        beside.fit(lab, &options).await?;
         let scheduler = start_scheduler(lab, &options).await?;
         apply_webhooks(lab).await?;
+        allow_nodes(lab, options.further_nodes().into_iter()).await?;
         let bridge = start_bridge(lab, &options).await?;
-        let mut stack = Self { cloud, scheduler, bridge, eci: None, options };
+        let mut stack = Self { cloud, scheduler, bridge, beside, options };
         stack.wait_ready(lab).await?;
         Ok(stack)
     }
@@ -157,9 +177,18 @@ impl Stack {
         PAGE
     }
 
-    /// Names of the virtual nodes.
+    /// Names of the virtual nodes, CCI's first.
     pub fn virtual_nodes(&self) -> Vec<String> {
-        (0..self.options.virtual_nodes).map(|i| format!("burst-cci-{i}")).collect()
+        let cci = (0..self.options.virtual_nodes).map(|i| format!("burst-cci-{i}"));
+        cci.chain(self.options.further_nodes()).collect()
+    }
+
+    /// The simulated cloud of further virtual nodes.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn beside(&self, api: CloudApi) -> Result<&AnotherCloud> {
+        self.beside.get(api)
     }
 
     /// Starts the bridge again after it was killed or stopped.
@@ -198,9 +227,8 @@ impl Stack {
                 lab.kubectl(&["delete", kind, &node, "--ignore-not-found"]).await?;
             }
         }
-        let further = (0..self.options.mock_nodes).map(|i| format!("burst-mock-{i}"));
-        let other = self.options.other_cluster.as_ref().map(|_| OTHER.to_owned());
-        allow_nodes(lab, further.chain(other)).await?;
+        self.beside.fit(lab, &self.options).await?;
+        allow_nodes(lab, self.options.further_nodes().into_iter()).await?;
         self.restart_bridge(lab).await?;
         self.wait_ready(lab).await
     }
@@ -254,9 +282,7 @@ impl Stack {
     }
 
     async fn wait_ready(&mut self, lab: &Lab) -> Result<()> {
-        let other = usize::from(self.options.other_cluster.is_some());
-        let clouds = self.options.virtual_nodes + self.options.eci_nodes;
-        let wanted = clouds + self.options.mock_nodes + other;
+        let wanted = self.options.virtual_nodes + self.options.further_nodes().len();
         for _ in 0..600 {
             self.bridge.check_running()?;
             self.cloud.check_running()?;
@@ -408,9 +434,10 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let secrets = credentials(lab);
     let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
     let eci = (0..options.eci_nodes).map(|i| eci::virtual_node(lab, i));
+    let cube = (0..options.cube_nodes.count).map(|i| cube::virtual_node(lab, options.cube_nodes, i));
     let mocks = (0..options.mock_nodes).map(mock_node);
     let others = options.other_cluster.as_ref().map(other_node);
-    let nodes: Vec<Value> = cci.chain(eci).chain(mocks).chain(others).collect();
+    let nodes: Vec<Value> = cci.chain(eci).chain(cube).chain(mocks).chain(others).collect();
     let config = lab.dir().join("burst-bridge.yaml");
     write_yaml(
         &config,
