@@ -86,7 +86,9 @@ mod tests {
     mod docs;
     mod features;
     mod manifests;
+    mod named;
     mod rbac;
     mod scheduler;
+    mod vendors;
     mod webhooks;
 }
