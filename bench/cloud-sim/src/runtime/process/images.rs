@@ -115,9 +115,11 @@ fn untagged(reference: &str) -> &str {
     reference.get(..end).unwrap_or(reference)
 }
 
+/// Any registry has a copy of it; there, as at Docker Hub, it is the library's.
 fn is_busybox(reference: &str) -> bool {
     let name = untagged(reference);
-    matches!(name, "busybox" | "library/busybox" | "docker.io/library/busybox" | "docker.io/busybox")
+    let path = name.split_once('/').filter(|(host, _)| host.contains('.')).map_or(name, |(_, path)| path);
+    matches!(path, "busybox" | "library/busybox")
 }
 
 #[derive(Deserialize)]
@@ -294,7 +296,7 @@ mod tests {
         ] {
             assert_eq!(untagged(reference), name);
         }
-        assert!(is_busybox("docker.io/library/busybox:1"));
+        assert!(is_busybox("docker.io/library/busybox:1") && is_busybox("hub.example.cn/library/busybox"));
         assert!(!is_busybox("other/busybox"));
     }
 
