@@ -42,26 +42,25 @@ pub async fn facts(client: &Client, pod: PodRef<'_>) -> Result<Option<PodFacts>,
     PodFacts::from_value(&live).map(Some).map_err(|error| error.to_string())
 }
 
-/// Reads who comes after a pod; none if the pod is gone. `gated` says that the leader wrote its node affinity.
+/// Reads who comes after a pod. `gated` says that the leader wrote its node affinity.
 ///
 /// # Errors
 /// For people, when it cannot be told now.
-pub async fn successor(client: &Client, pod: PodRef<'_>, gated: bool) -> Result<Option<Successor>, String> {
-    let namespace = pod.namespace;
-    let Some(facts) = facts(client, pod).await? else { return Ok(None) };
-    let Some(controller) = facts.controller().cloned() else {
-        return Ok(Some(Successor::Nobody("it has no controller that would make a new one")));
+pub async fn successor(client: &Client, facts: PodFacts, gated: bool) -> Result<Successor, String> {
+    let namespace = &facts.namespace;
+    let Some(controller) = facts.controller() else {
+        return Ok(Successor::Nobody("it has no controller that would make a new one"));
     };
     let plural = match controller.kind.as_str() {
         "ReplicaSet" => "replicasets",
         "StatefulSet" => "statefulsets",
-        _ => return Ok(Some(Successor::Nobody("only ReplicaSets and StatefulSets make an equal one"))),
+        _ => return Ok(Successor::Nobody("only ReplicaSets and StatefulSets make an equal one")),
     };
     if controller.api_version != "apps/v1" {
-        return Ok(Some(Successor::Nobody("its controller is not one of Kubernetes' own")));
+        return Ok(Successor::Nobody("its controller is not one of Kubernetes' own"));
     }
     if DO_NOT_DISRUPT.iter().any(|(key, value)| facts.annotations.get(*key).is_some_and(|v| v == value)) {
-        return Ok(Some(Successor::Nobody("its annotations say that it must not be disrupted")));
+        return Ok(Successor::Nobody("its annotations say that it must not be disrupted"));
     }
     let path = format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{}", controller.name);
     let owner = get::<Value>(client, &path, "application/json").await?;
@@ -72,11 +71,11 @@ pub async fn successor(client: &Client, pod: PodRef<'_>, gated: bool) -> Result<
     let template = owner.pointer("/spec/template").unwrap_or(&Value::Null);
     let template = PodFacts::from_value(template).map_err(|error| error.to_string())?;
     if template.node_name.is_some() {
-        return Ok(Some(Successor::Nobody("its template names a node, and a new one would come back")));
+        return Ok(Successor::Nobody("its template names a node, and a new one would come back"));
     }
     let required_terms = if gated { template.required_terms } else { facts.required_terms };
     let requests = facts.requests.max(template.requests);
-    Ok(Some(Successor::Like(Box::new(PodFacts { required_terms, requests, node_name: None, ..facts }))))
+    Ok(Successor::Like(Box::new(PodFacts { required_terms, requests, node_name: None, ..facts })))
 }
 
 /// Whether a controller would replace a pod: it is not being deleted, and has no more pods than it wants.
@@ -162,8 +161,11 @@ mod tests {
     async fn ask(objects: &[Value], gated: bool) -> Result<Option<Successor>, String> {
         let api = FakeApi::new();
         objects.iter().for_each(|object| drop(api.put(object.clone())));
-        let pod = PodRef { namespace: "shop", name: "a", uid: "u" };
-        successor(&api.client(), pod, gated).await
+        let (client, pod) = (api.client(), PodRef { namespace: "shop", name: "a", uid: "u" });
+        match facts(&client, pod).await? {
+            Some(facts) => successor(&client, facts, gated).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     #[tokio::test]

@@ -338,8 +338,16 @@ impl Bench {
 
     async fn create(&self, variant: &Variant) -> Result<()> {
         let create = |index: usize| async move {
-            let pod = serde_json::from_value(pod(index, variant))?;
-            anyhow::Ok(self.pods.create(&PostParams::default(), &pod).await?)
+            let pod: Pod = serde_json::from_value(pod(index, variant))?;
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
+            match self.pods.create(&PostParams::default(), &pod).await {
+                // The server closes a connection after 90 s without a request, which may be this moment.
+                Err(kube::Error::Service(_)) => match self.pods.get_opt(name).await? {
+                    Some(created) => anyhow::Ok(created),
+                    None => Ok(self.pods.create(&PostParams::default(), &pod).await?),
+                },
+                created => Ok(created?),
+            }
         };
         let created = futures::stream::iter(0..self.size.pods).map(create).buffer_unordered(CLIENTS);
         let created: Vec<Pod> = created.try_collect().await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::patch::{evict_pod, may_evict_pod};
-use cluster::successor::{Successor, pending, successor};
+use cluster::successor::{Successor, facts, pending, successor};
 use cluster::{GovernedPod, Outcome, PodPhase};
 use policies::burst_policy::BurstPolicySpec;
 use policies::ledger::home::{self, Move, Promise, Sight};
@@ -140,14 +140,19 @@ impl Term<'_> {
             .take(READS)
             .collect();
         for pod in new {
-            match successor(&self.leader.client, pod.reference(), visit.spec.gates()).await {
-                Ok(Some(successor)) => {
+            let client = &self.leader.client;
+            let after = match facts(client, pod.reference()).await {
+                Ok(Some(facts)) => successor(client, facts, visit.spec.gates()).await,
+                Ok(None) => continue,
+                Err(why) => Err(why),
+            };
+            match after {
+                Ok(successor) => {
                     if let Successor::Nobody(why) = &successor {
                         tracing::debug!(pod = pod.name(), why, "a pod is never moved home");
                     }
                     self.memory.home.successors.insert(pod.uid().to_owned(), successor);
                 }
-                Ok(None) => {}
                 Err(why) => tracing::debug!(pod = pod.name(), why, "a pod is not moved home now"),
             }
         }

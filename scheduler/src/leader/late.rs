@@ -78,9 +78,8 @@ impl Term<'_> {
             return Ok(names_all(&facts, snapshot));
         };
         let node = &node.name;
-        match successor(client, reference, false).await? {
-            None => {}
-            Some(Successor::Nobody(why)) => {
+        match successor(client, facts, false).await? {
+            Successor::Nobody(why) => {
                 let remedy =
                     format!("virtual node {node} came after this pod, which cannot use it: make it anew");
                 self.event(
@@ -91,7 +90,7 @@ impl Term<'_> {
                     format!("burst: {remedy} ({why})"),
                 );
             }
-            Some(Successor::Like(_)) => match evict_pod(client, reference).await {
+            Successor::Like(_) => match evict_pod(client, reference).await {
                 Ok(Outcome::Done) => {
                     let note = format!("burst: made anew, because virtual node {node} came after this pod");
                     tracing::info!(pod_uid = %pod.uid, node, "a waiting pod is given back: the node came after it");
