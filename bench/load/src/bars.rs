@@ -42,7 +42,7 @@ const fn at_most(limit: f64, metric: &'static str, what: &'static str) -> Bar {
     Bar { what, metric, limit: Limit::AtMost(limit) }
 }
 
-const BARS: [Bar; 27] = [
+const BARS: [Bar; 33] = [
     at_most(
         150.0,
         "decision_5000_nodes_10_policies_sum_us",
@@ -98,6 +98,20 @@ const BARS: [Bar; 27] = [
     at_least(0.7, "churn_gone_ratio_to_kwok", "bridge, pods/s gone, to kwok's"),
     at_most(4.0, "churn_burst_api_writes_per_pod", "bridge, API writes per pod (3 and one container start)"),
     at_most(200.0, "churn_burst_rss_peak_mib", "burst-bridge at its highest with 1000 pods (MiB)"),
+    at_most(
+        0.0,
+        "calls_eci_life_refused",
+        "calls of 1000 pods' life that ECI refuses by its published numbers",
+    ),
+    at_most(
+        500.0,
+        "calls_eci_steady_describecontainergroupstatus_per_minute",
+        "ECI, 5000 steady pods, lists of states a minute (the least of what is published)",
+    ),
+    at_most(100.0, "calls_cci_create_p99_ms", "bound pod to create request p99 at 100 pods/s: CCI (ms)"),
+    at_most(100.0, "calls_eci_create_p99_ms", "… ECI, with raised limits"),
+    at_most(100.0, "calls_cube_create_p99_ms", "… Cube"),
+    at_most(100.0, "calls_kubernetes_create_p99_ms", "… another cluster"),
     at_most(30.0, "simulate_million_rows_seconds", "kubectl burst simulate, a million rows (s)"),
 ];
 

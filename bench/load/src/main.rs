@@ -7,6 +7,7 @@
 
 mod bars;
 mod body;
+mod calls;
 mod churn;
 mod client;
 mod decision;
@@ -17,9 +18,10 @@ mod process;
 mod report;
 mod scheduling;
 mod seen;
+mod served;
 mod simulate;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -35,10 +37,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Args {
     /// Parts to run; all of them if none is named
     parts: Vec<Part>,
-    /// Nodes, pods and rounds of the parts memory and scheduling; a run of another size is not written to the report
+    /// Nodes, pods and rounds of the parts memory and scheduling, for calls the steady pods, those of the life and the
+    /// seconds of the window; a run of another size is not written to the report
     #[arg(long, value_names = ["NODES", "PODS", "ROUNDS"], num_args = 3)]
     small: Option<Vec<usize>>,
-    /// Part scheduling: only variants whose name contains this, and those they are compared with
+    /// Part scheduling: only variants whose name contains this, and those they are compared with; part calls: only
+    /// providers so
     #[arg(long)]
     only: Option<String>,
 }
@@ -51,6 +55,7 @@ enum Part {
     Simulate,
     Extender,
     Churn,
+    Calls,
     Scheduling,
 }
 
@@ -82,6 +87,12 @@ async fn run() -> Result<()> {
         Some([nodes, pods, _]) => Cluster { nodes: *nodes, pods: *pods },
         _ => Cluster::default(),
     };
+    let calls = match args.small.as_deref() {
+        Some([steady, life, seconds]) => {
+            calls::Size { life: *life, steady: *steady, window: Duration::from_secs(*seconds as u64) }
+        }
+        _ => calls::Size::default(),
+    };
     for part in Part::value_variants() {
         if !args.parts.is_empty() && !args.parts.contains(part) {
             continue;
@@ -92,6 +103,7 @@ async fn run() -> Result<()> {
             Part::Simulate => simulate::run(&mut report).await?,
             Part::Extender => extender::run(&mut report).await?,
             Part::Churn => churn::run(&mut report).await?,
+            Part::Calls => calls::run(&mut report, calls, args.only.as_deref()).await?,
             Part::Scheduling => scheduling::run(&mut report, size, args.only.as_deref()).await?,
         }
     }

@@ -8,25 +8,22 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use cluster::testing::FakeApi;
-use http::Request;
-use http_body_util::BodyExt;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use kube::client::Body;
 use lab::{Process, built_binary, eventually_within, repository_root};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, process::Command};
+use tokio::process::Command;
 
 use crate::{
     body::Names,
     large::{VIRTUAL, nodes},
     process::memory_mib,
     report::Report,
+    served,
 };
 
 /// How large the cluster is.
@@ -55,7 +52,7 @@ pub(crate) async fn run(report: &mut Report, cluster: Cluster) -> Result<()> {
     let Cluster { nodes, pods } = cluster;
     println!("\nMemory of burst-scheduler with {nodes} nodes and {pods} pods:");
     let api = fill(cluster);
-    let address = serve(&api).await?;
+    let address = served::serve(&api, Arc::new(|_, _, _| {})).await?;
     let mut scheduler = start(address)?;
     let synced = eventually_within(LIMIT, "burst-scheduler has its lists", || ready(&api)).await;
     scheduler.check_running()?;
@@ -172,44 +169,13 @@ async fn change(api: &FakeApi, cluster: Cluster) {
     }
 }
 
-/// Serves the API server in memory on a port of its own, as long as the program runs.
-async fn serve(api: &FakeApi) -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let client = api.client();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let client = client.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let client = client.clone();
-                async move {
-                    let (parts, body) = request.into_parts();
-                    let body = Body::from(body.collect().await?.to_bytes().to_vec());
-                    anyhow::Ok(client.send(Request::from_parts(parts, body)).await?)
-                }
-            });
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    Ok(address)
-}
-
 fn start(api: SocketAddr) -> Result<Process> {
     let dir = repository_root()?.join("target/bench/memory");
     if dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }
     std::fs::create_dir_all(&dir)?;
-    let kubeconfig = write(
-        &dir,
-        "kubeconfig",
-        &json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "memory",
-            "clusters": [{"name": "memory", "cluster": {"server": format!("http://{api}")}}],
-            "users": [{"name": "memory", "user": {}}],
-            "contexts": [{"name": "memory", "context": {"cluster": "memory", "user": "memory"}}],
-        }),
-    )?;
+    let kubeconfig = write(&dir, "kubeconfig", &served::kubeconfig(api))?;
     let config =
         write(&dir, "burst-scheduler.yaml", &json!({"kubeconfig": kubeconfig, "http": {"bind": OURS}}))?;
     let mut command = Command::new(built_binary("burst-scheduler")?);

@@ -90,6 +90,8 @@ pub(crate) struct Instance {
     pub(crate) sandbox: OnceLock<Arc<Sandbox>>,
     /// How often it was started anew in its place.
     pub(crate) generation: u32,
+    /// When the order for it was taken, by the machine's own clock: what is measured is not advanced.
+    pub(crate) accepted: Timestamp,
     /// What runs in its place after the stop that is under way.
     successor: Mutex<Option<Arc<PodPlan>>>,
     billing: AtomicU8,
@@ -120,6 +122,7 @@ impl Instance {
             extra_delete_ms: AtomicU64::new(0),
             sandbox: OnceLock::new(),
             generation: 0,
+            accepted: Timestamp::now(),
             successor: Mutex::default(),
             billing: AtomicU8::new(UNBILLED),
             running: Mutex::default(),

@@ -77,6 +77,7 @@ fn instances(front: &Front) -> Value {
             "created": text("/metadata/creationTimestamp"), "deleting": text("/metadata/deletionTimestamp").is_some(),
             "labels": pod.pointer("/metadata/labels"), "annotations": pod.pointer("/metadata/annotations"),
             "cpuMilli": instance.size.cpu_milli, "memoryBytes": instance.size.memory_bytes, "pids": instance.pids(),
+            "acceptedMicros": instance.accepted.as_microsecond(),
         })
     });
     Value::Array(all.collect())
