@@ -9,21 +9,24 @@ mod tests;
 
 pub use explain::Explainer;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::events::Regarding;
-use cluster::{Binding, ClusterHandle, Event, EventKind, Recorder};
+use cluster::{Binding, ClusterHandle, Event, EventKind, Recorder, Snapshot};
 use jiff::Timestamp;
 use policies::pod::PodFacts;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::decisions::{CLOUD, Decision, Ring};
 use crate::metrics::{Metric, Metrics};
 
-/// Time for the picture to have taken the binding in: it is published at most every 50 ms.
+/// Time for the picture to have taken the binding in: it is published at most every 50 ms. Also the shortest time between
+/// two pictures that are explained from: judging looks at every node.
 const SETTLE: Duration = Duration::from_millis(200);
 /// The reason of our events.
 pub const EVENT_REASON: &str = "BurstDecision";
@@ -48,18 +51,30 @@ impl Observer {
     }
 
     async fn work(self, mut queue: mpsc::Receiver<Binding>, stop: CancellationToken) {
+        stop.run_until_cancelled(self.explain(&mut queue)).await;
+    }
+
+    /// Explains until nobody tells of bindings any more: all that have settled from one picture.
+    async fn explain(&self, queue: &mut mpsc::Receiver<Binding>) {
         let mut explainer = Explainer::default();
-        while let Some(Some(binding)) = stop.run_until_cancelled(queue.recv()).await {
-            if stop.run_until_cancelled(tokio::time::sleep_until(binding.seen + SETTLE)).await.is_none() {
-                return;
+        while let Some(first) = queue.recv().await {
+            let mut waiting = VecDeque::from([first]);
+            while let Some(next) = waiting.front() {
+                tokio::time::sleep_until(next.seen + SETTLE).await;
+                while let Ok(binding) = queue.try_recv() {
+                    waiting.push_back(binding);
+                }
+                let (picture, looked) = (self.cluster.snapshot(), Instant::now());
+                while let Some(binding) = waiting.pop_front_if(|binding| binding.seen + SETTLE <= looked) {
+                    self.record(&mut explainer, &binding.pod, &picture);
+                }
+                tokio::time::sleep_until(looked + SETTLE).await;
             }
-            self.record(&mut explainer, &binding.pod);
         }
     }
 
-    fn record(&self, explainer: &mut Explainer, pod: &PodFacts) {
-        let snapshot = self.cluster.snapshot();
-        let Some(decision) = explainer.explain(pod, &snapshot, Timestamp::now()) else { return };
+    fn record(&self, explainer: &mut Explainer, pod: &PodFacts, picture: &Snapshot) {
+        let Some(decision) = explainer.explain(pod, picture, Timestamp::now()) else { return };
         let labels = [
             ("policy", decision.policy.as_str()),
             ("outcome", decision.outcome),
