@@ -151,10 +151,12 @@ impl Ring {
         self.lock().changed(Decision { outcome: WAIT, reason, sentence, until, ..pod.decision(now) })
     }
 
-    /// A governed pod may go to `tier` now. Returns whether that is news.
+    /// A governed pod may go to `tier` now. Returns whether that is news to somebody who was told that it has to wait.
     pub fn record_grant(&self, pod: Governed, tier: String, sentence: String, now: Timestamp) -> bool {
         let decision = Decision { outcome: GRANTED, reason: "Granted", sentence, ..pod.decision(now) };
-        self.lock().changed(Decision { tier: Some(tier), ..decision })
+        let mut kept = self.lock();
+        let told = kept.minds.contains_key(&decision.uid);
+        kept.changed(Decision { tier: Some(tier), ..decision }) && told
     }
 
     /// A governed pod was evicted so that its successor takes `node`.
@@ -270,13 +272,20 @@ pub(crate) mod tests {
         assert!(hold("LimitReached"), "back again is news");
         ring.gone("u");
         assert!(ring.lock().minds.is_empty());
+        assert!(!grant(), "nobody was told to wait");
         let seen: Vec<_> =
             ring.newest(named("web-1"), 9).into_iter().map(|d| (d.outcome, d.reason)).collect();
         assert_eq!(
             seen,
-            [(WAIT, "LimitReached"), (GRANTED, "Granted"), (WAIT, "BudgetReached"), (WAIT, "LimitReached")]
+            [
+                (GRANTED, "Granted"),
+                (WAIT, "LimitReached"),
+                (GRANTED, "Granted"),
+                (WAIT, "BudgetReached"),
+                (WAIT, "LimitReached")
+            ]
         );
-        let newest = ring.newest(|_| true, 1).remove(0);
+        let newest = ring.newest(|_| true, 2).remove(1);
         assert_eq!(newest.until, Timestamp::from_second(60).ok());
         assert_eq!(newest.limits, ["cloud: 3 of 3 pods"]);
     }
