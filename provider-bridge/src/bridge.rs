@@ -309,7 +309,7 @@ fn self_signed_names(config: &BridgeConfig) -> Vec<String> {
 
 /// The UID of kube-system, which scopes everything we own in a cloud account; not read if every node names its own
 /// or has no account.
-async fn cluster_id(config: &BridgeConfig, client: &Client) -> Result<String, StartError> {
+pub(crate) async fn cluster_id(config: &BridgeConfig, client: &Client) -> Result<String, StartError> {
     if config.nodes.iter().all(NodeConfig::names_its_cluster) {
         return Ok(String::new());
     }

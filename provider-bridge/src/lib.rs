@@ -17,3 +17,4 @@ pub mod registry;
 pub mod report;
 pub mod streams;
 pub mod supervisor;
+pub mod uninstall;

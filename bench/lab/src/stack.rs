@@ -433,7 +433,7 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
     let secrets = credentials(lab);
     let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
-    let eci = (0..options.eci_nodes).map(|i| eci::virtual_node(lab, i));
+    let eci = (options.eci_nodes > 0).then(|| eci::virtual_nodes(lab, options.eci_nodes));
     let cube = (0..options.cube_nodes.count).map(|i| cube::virtual_node(lab, options.cube_nodes, i));
     let mocks = (0..options.mock_nodes).map(mock_node);
     let others = options.other_cluster.as_ref().map(other_node);

@@ -139,6 +139,21 @@ fn mutations_may_be_applied_twice_and_every_policy_is_bound() {
     }
 }
 
+/// Only what is about a load balancer is a warning, and that never refuses a Service.
+#[test]
+fn balancers_are_warned_of_and_never_refused() {
+    for document in documents().iter().filter(|d| d["kind"] == "ValidatingAdmissionPolicyBinding") {
+        let warns = document["spec"]["policyName"] == "burst-balancers";
+        let wanted = if warns { json!(["Warn"]) } else { json!(["Deny"]) };
+        assert_eq!(document["spec"]["validationActions"], wanted, "{document}");
+    }
+    let policies = documents();
+    let of = policies.iter().find(|d| d["metadata"]["name"] == "burst-balancers").unwrap();
+    assert_eq!(of["spec"]["failurePolicy"], "Ignore");
+    let active = json!({(keys::NAMESPACE_ACTIVE): "true"});
+    assert_eq!(of["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"], active);
+}
+
 /// `variables.x.?y.hasValue()` on an optional variable answers false for a value that is there, and the patch would
 /// then replace a container's own requests.
 #[test]

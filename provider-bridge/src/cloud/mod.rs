@@ -147,6 +147,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Makes the account ready (namespace, network); called at start and again after [`CloudError::Account`].
     async fn prepare(&self) -> Result<(), CloudError>;
 
+    /// Removes what [`Provider::prepare`] made, after the last instance is gone; nothing, unless a cloud bills or counts it.
+    /// It is refused while anything is there that is not this node's.
+    async fn leave(&self) -> Result<(), CloudError> {
+        Ok(())
+    }
+
     /// Creates the instance of a pod, or returns the one that already exists for the same UID (adoption).
     /// Safe to repeat after any error.
     async fn create(&self, request: &CreateRequest, resolve: &dyn Resolve) -> Result<Instance, CloudError>;

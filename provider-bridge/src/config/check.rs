@@ -66,7 +66,8 @@ fn nodes(config: &BridgeConfig) -> Result<(), Problem> {
     }
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut ports: HashMap<u16, &str> = HashMap::from([(config.http.bind.port(), "http.bind")]);
-    for (i, node) in config.nodes.iter().enumerate() {
+    for node in &config.nodes {
+        let i = node.entry;
         let at = |key: &str| format!("nodes[{i}].{key}");
         if let Some(other) = names.insert(&node.name, i) {
             let reason =

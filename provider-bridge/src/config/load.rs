@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ::config::{Config, ConfigError, File, FileFormat};
 
-use super::{BridgeConfig, check};
+use super::{BridgeConfig, check, count};
 
 /// Environment variable → key path.
 const OVERRIDES: [(&str, &str); 17] = [
@@ -35,8 +35,10 @@ const OVERRIDES: [(&str, &str); 17] = [
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfigProblem {
     /// The file is not there or cannot be read.
-    #[error("configuration file {file}: {reason}; give an existing file with --config")]
+    #[error("configuration file {file}: {reason}; give an existing file with {flag}")]
     Unreadable {
+        /// What names it on the command line.
+        flag: &'static str,
         /// Path as given.
         file: String,
         /// What the system said.
@@ -65,17 +67,33 @@ pub enum ConfigProblem {
 /// Reads and checks `file`, with overrides looked up by `env` (the process environment in production).
 pub fn load(file: &Path, env: impl Fn(&str) -> Option<String>) -> Result<BridgeConfig, ConfigProblem> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|e| ConfigProblem::Unreadable { file: name.clone(), reason: e.to_string() })?;
-    let mut config = parse(&text, &env)
+    let text = std::fs::read_to_string(file).map_err(|e| ConfigProblem::Unreadable {
+        flag: "--config",
+        file: name.clone(),
+        reason: e.to_string(),
+    })?;
+    finish(&name, &text, env)
+}
+
+/// The configuration that `text` and the environment mean together; messages call it `name`.
+pub(super) fn finish(
+    name: &str,
+    text: &str,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<BridgeConfig, ConfigProblem> {
+    let name = name.to_owned();
+    let mut config = parse(text, &env)
         .map_err(|e| ConfigProblem::Malformed { file: name.clone(), reason: one_line(&e.to_string()) })?;
-    for (i, node) in config.nodes.iter_mut().enumerate().filter(|(_, node)| node.provider == "eci") {
+    let refused = |entry: usize, key: String, reason: String| ConfigProblem::Refused {
+        file: name.clone(),
+        key: format!("nodes[{entry}].{key}"),
+        reason,
+    };
+    config.nodes = count::expand(std::mem::take(&mut config.nodes))
+        .map_err(|(entry, key, reason)| refused(entry, key.to_owned(), reason))?;
+    for node in config.nodes.iter_mut().filter(|node| node.provider == "eci") {
         let eci = node.eci.get_or_insert_default();
-        eci.fill(&env).map_err(|(key, reason)| ConfigProblem::Refused {
-            file: name.clone(),
-            key: format!("nodes[{i}].eci.{key}"),
-            reason,
-        })?;
+        eci.fill(&env).map_err(|(key, reason)| refused(node.entry, format!("eci.{key}"), reason))?;
     }
     for node in config.nodes.iter_mut().filter(|node| node.provider == "cube") {
         node.cube.get_or_insert_default().fill(&env);
@@ -92,6 +110,6 @@ fn parse(text: &str, env: &impl Fn(&str) -> Option<String>) -> Result<BridgeConf
     builder.build()?.try_deserialize()
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

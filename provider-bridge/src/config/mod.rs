@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod check;
+mod count;
 mod cube;
 mod eci;
+mod flags;
 mod kubernetes;
 mod load;
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod tests;
 
 pub use cube::{CubeConfig, CubeSizeConfig};
 pub use eci::{EciConfig, Listed, SignatureConfig};
+pub use flags::{Flags, from_flags};
 pub use kubernetes::KubernetesConfig;
 pub use load::{ConfigProblem, load};
 
@@ -181,6 +184,11 @@ impl Default for GcConfig {
 pub struct NodeConfig {
     /// Node name.
     pub name: String,
+    /// So many nodes, called `{name}-0`, `{name}-1`, …, whose ports count up; one called `name` if absent.
+    pub count: Option<u16>,
+    /// Which entry of `nodes` it is from, for messages.
+    #[serde(skip)]
+    pub entry: usize,
     /// Registered name of the provider (`cci`, `eci`, `kubernetes`, `mock`).
     pub provider: String,
     /// Kubelet port of this node; requests do not name the node, so each has its own.

@@ -118,6 +118,31 @@ fn the_vendors_variables_are_read() {
     assert!(text.contains("nodes[2].eci.kubeProxy") && text.contains("true or false"), "{text}");
 }
 
+/// As the vendor's StatefulSet: so many virtual nodes, numbered from 0, each with a port of its own.
+#[test]
+fn several_nodes_from_one_entry() {
+    let named = |count: &str| {
+        GOOD.replacen("name: virtual-node-eci-0", &format!("name: virtual-node-eci\n  count: {count}"), 1)
+    };
+    let config = read(&named("4"), &[]).unwrap();
+    let eci: Vec<_> = config.nodes.iter().filter(|node| node.provider == "eci").collect();
+    let names: Vec<_> = eci.iter().map(|node| (node.name.as_str(), node.port)).collect();
+    let wanted = [0, 1, 2, 3].map(|i| (format!("virtual-node-eci-{i}"), 10550 + i));
+    assert_eq!(names, wanted.iter().map(|(name, port)| (name.as_str(), *port)).collect::<Vec<_>>());
+    assert!(eci.iter().all(|node| node.eci.as_ref().unwrap().v_switches.items() == ["vsw-1", "vsw-2"]));
+    // Messages name the entry of the file, also after one that became several.
+    let cases: [(String, &[&str]); 4] = [
+        (named("0"), &["nodes[2].count", "at least 1"]),
+        (named("60000"), &["nodes[2].port", "65535"]),
+        (named("200"), &["nodes[4].port", "10650", "already used by virtual-node-eci-100"]),
+        (named("4").replacen("stopDelay: 2s", "stopDelay: soon", 1), &["nodes[3].mock.stopDelay", "soon"]),
+    ];
+    for (text, words) in cases {
+        let said = read(&text, &[]).unwrap_err().to_string();
+        assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+    }
+}
+
 /// Each bad file is refused with the file, the key and what to do.
 #[test]
 fn bad_files_are_refused_in_words() {

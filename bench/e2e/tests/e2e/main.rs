@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use e2e::{Case, cases};
 use lab::CloudRuntime;
 
+mod alibaba;
 mod cloud_answers;
 mod clouds;
 mod daemons;
@@ -17,6 +18,7 @@ mod eci;
 mod explain;
 mod governed;
 mod home;
+mod huawei;
 mod limits;
 mod other_cluster;
 mod outage;
@@ -30,6 +32,7 @@ mod scale_in;
 mod stockout;
 mod topology;
 mod verify;
+mod virtual_kubelet;
 mod waits;
 mod waves;
 
@@ -100,6 +103,14 @@ const CASES: &[(&str, Case)] = cases![
     other_cluster::streams_come_from_the_other_cluster,
     eci::another_zone_when_the_first_is_sold_out,
     eci::ways_of_the_vendors_manual,
+    huawei::the_example_of_the_manual,
+    huawei::label_on_deployment_stateful_set_and_job,
+    huawei::load_balancers_are_warned_of,
+    huawei::uninstalling_removes_the_namespace,
+    alibaba::kubectl_run_with_the_label,
+    alibaba::virtual_nodes_by_number,
+    alibaba::the_old_pages_node_and_variables,
+    virtual_kubelet::the_mock_outside_the_cluster,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];

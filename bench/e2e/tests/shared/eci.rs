@@ -16,8 +16,18 @@ async fn with_eci<F: Future<Output = Result<()>>>(
     ns: &str,
     case: impl FnOnce() -> F,
 ) -> Result<()> {
+    with_eci_nodes(world, ns, 1, case).await
+}
+
+/// The same with several virtual nodes.
+pub(crate) async fn with_eci_nodes<F: Future<Output = Result<()>>>(
+    world: &World,
+    ns: &str,
+    nodes: usize,
+    case: impl FnOnce() -> F,
+) -> Result<()> {
     world.namespace(ns).await?;
-    world.stack.lock().await.set_eci_nodes(&world.lab, 1).await?;
+    world.stack.lock().await.set_eci_nodes(&world.lab, nodes).await?;
     let result = case().await;
     // The models of the vendor's SDK know every parameter that was sent.
     let unknown = world.stack.lock().await.eci_get(&world.lab, "unknown-parameters").await?;
@@ -35,14 +45,14 @@ async fn with_eci<F: Future<Output = Result<()>>>(
 }
 
 /// What exists at ECI.
-async fn instances(world: &World) -> Result<Vec<Value>> {
+pub(crate) async fn instances(world: &World) -> Result<Vec<Value>> {
     let all = world.stack.lock().await.eci_get(&world.lab, "instances").await?;
     let items = all.as_array().or_else(|| all["items"].as_array()).context("no list of instances")?;
     Ok(items.clone())
 }
 
 /// Waits until so many pods of the namespace exist and all run on the virtual node of ECI.
-async fn running_at_eci(world: &World, ns: &str, count: usize) -> Result<Vec<Value>> {
+pub(crate) async fn running_at_eci(world: &World, ns: &str, count: usize) -> Result<Vec<Value>> {
     eventually_within(PATIENCE, &format!("{count} pods run at ECI"), || async {
         let pods = world.pods(ns).await?;
         let good = |pod: &&Value| {

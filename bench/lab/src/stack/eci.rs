@@ -54,14 +54,15 @@ pub(super) fn places() -> Vec<String> {
         .to_vec()
 }
 
-/// The bridge's settings of one virtual node.
-pub(super) fn virtual_node(lab: &Lab, index: usize) -> Value {
+/// The bridge's settings of so many virtual nodes, as one entry.
+pub(super) fn virtual_nodes(lab: &Lab, count: usize) -> Value {
     let secrets = credentials(lab);
     let switches: Vec<&str> = SWITCHES.iter().map(|(id, _)| *id).collect();
     json!({
-        "name": name(index),
+        "name": "virtual-node-eci",
+        "count": count,
         "provider": "eci",
-        "port": 10550 + index,
+        "port": 10550,
         "capacity": {"cpu": "4000", "memory": "16Ti", "pods": "3000", "ephemeral-storage": "100Ti"},
         "eci": {
             "endpoint": format!("https://{}", CloudApi::Eci.address()),

@@ -124,6 +124,19 @@ mod tests {
         }
     }
 
+    /// Huawei's manual: CCI has to be authorised once, by a person in the console.
+    #[test]
+    fn an_account_without_authorisation_is_told_what_to_do() {
+        for (status, code) in [(401, "CCI.01.401102"), (404, "CCI.01.404101")] {
+            let body = status_body(status, "Unauthorized", "said so", code);
+            let text = CloudError::from(ask(Verb::CreatePod, status, &[], &body)).to_string();
+            assert!(
+                text.contains("not authorised in this account") && text.contains("CCI console"),
+                "{text}"
+            );
+        }
+    }
+
     #[test]
     fn the_gateway_and_bodies_that_are_not_json() {
         let cases = [

@@ -22,6 +22,7 @@ mod account;
 mod classify;
 mod credentials;
 mod forge;
+mod leave;
 mod prepare;
 mod settings;
 mod sign;
@@ -95,6 +96,10 @@ impl Provider for CciProvider {
 
     async fn prepare(&self) -> Result<(), CloudError> {
         prepare::run(&self.api.client, &self.settings).await
+    }
+
+    async fn leave(&self) -> Result<(), CloudError> {
+        leave::run(&self.api.client, &self.settings.namespace()).await
     }
 
     async fn create(&self, request: &CreateRequest, resolve: &dyn Resolve) -> Result<Instance, CloudError> {

@@ -36,11 +36,32 @@ trait Subject: Send + Sync {
     /// Something that another cluster or another virtual node made is there; `false` if nobody else can.
     fn add_a_strangers_instance(&self) -> bool;
 
+    /// The next create is refused, and nothing is made; `false` if the far side has no such refusal.
+    fn refuse_the_next_create(&self, _why: Refused) -> bool {
+        false
+    }
+
+    /// The far side takes the instance of the pod away, as a spot market does; `false` if it never does.
+    fn take_away(&self, _uid: &str) -> bool {
+        false
+    }
+
     /// The far side finishes the deletions that were asked for.
     async fn finish_deletions(&self);
 
     /// Texts that must be in no error and no `Debug`.
     fn secrets(&self) -> Vec<&'static str>;
+}
+
+/// Why a far side refuses a create.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// Too many calls.
+    Throttled,
+    /// There is none of this size now.
+    SoldOut,
+    /// The account owes money, or may not buy for another reason.
+    Account,
 }
 
 /// A pod that every cloud can run.

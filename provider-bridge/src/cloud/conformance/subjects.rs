@@ -169,6 +169,34 @@ impl Subject for KubeLike {
         true
     }
 
+    /// Another cluster has no account that could be in arrears.
+    fn refuse_the_next_create(&self, why: Refused) -> bool {
+        let huawei = self.provider.name() == "huawei";
+        let (code, reason, message, error_code) = match why {
+            Refused::Throttled => (429, "TooManyRequests", "slow down", ""),
+            Refused::SoldOut if huawei => (400, "NoAllocatedCluster", "no cluster", "CCI.02.400116"),
+            Refused::SoldOut => (403, "Forbidden", "pods \"web\" is forbidden: exceeded quota: pods", ""),
+            Refused::Account if huawei => (403, "Forbidden", "arrears", "CCI.01.403009"),
+            Refused::Account => return false,
+        };
+        let mut body = status(code, reason);
+        body["message"] = json!(message);
+        body["errorCode"] = json!(error_code);
+        let create = |seen: &Seen| seen.method == "POST" && seen.path.ends_with("/pods");
+        self.server.next(create, Answer::Status(code, body));
+        true
+    }
+
+    fn take_away(&self, uid: &str) -> bool {
+        let of_the_pod = |path: &String| {
+            let object = self.server.object(path).unwrap_or_default();
+            object["kind"] == "Pod" && object["metadata"]["labels"][tag::POD_UID] == uid
+        };
+        let found = self.server.paths().into_iter().find(of_the_pod);
+        found.iter().for_each(|path| self.server.remove(path));
+        found.is_some()
+    }
+
     async fn finish_deletions(&self) {
         for path in self.server.paths() {
             let object = self.server.object(&path).unwrap_or_default();
@@ -247,6 +275,23 @@ impl Subject for Eci {
     fn add_a_strangers_instance(&self) -> bool {
         self.cloud.stranger();
         true
+    }
+
+    fn refuse_the_next_create(&self, why: Refused) -> bool {
+        let fault = match why {
+            Refused::Throttled => Fault::Code(400, "Throttling.User"),
+            Refused::SoldOut => Fault::Code(403, "OperationDenied.NoStock"),
+            Refused::Account => Fault::Code(400, "Account.Arrearage"),
+        };
+        self.cloud.fault("CreateContainerGroup", fault);
+        true
+    }
+
+    /// What the spot market takes back has expired.
+    fn take_away(&self, uid: &str) -> bool {
+        let found = self.cloud.groups().into_iter().find(|group| group.is_of(uid));
+        found.iter().for_each(|group| self.cloud.set(&group.id, "Expired"));
+        found.is_some()
     }
 
     async fn finish_deletions(&self) {

@@ -29,6 +29,11 @@ macro_rules! suite {
                 watching_begins_with_everything,
                 what_cannot_run_is_refused_and_nothing_is_made,
                 hidden_containers_are_in_no_status,
+                throttling_is_told_with_a_time_to_wait,
+                what_is_sold_out_is_told_and_may_be_back,
+                an_account_that_cannot_buy_is_no_fault_of_the_pod,
+                what_is_taken_away_is_told,
+                a_list_under_churn_shows_once_what_stays,
                 secrets_are_in_no_text,
             );
         }
@@ -204,6 +209,82 @@ async fn hidden_containers_are_in_no_status(subject: &dyn Subject) {
     for instance in provider.list().await.unwrap() {
         assert!(!instance.status.to_string().contains("agent"), "{}", instance.status);
     }
+}
+
+/// The next create is refused as `why`; what the error was, with nothing made, and the try after it succeeds.
+async fn refused_once(subject: &dyn Subject, why: Refused) -> Option<CloudError> {
+    let provider = subject.provider();
+    provider.prepare().await.unwrap();
+    if !subject.refuse_the_next_create(why) {
+        return None;
+    }
+    let error = provider.create(&request("u-1", "web"), &Home).await.unwrap_err();
+    assert_eq!(listed(provider).await, [""; 0], "{error:?}");
+    create(provider, "u-1", "web").await;
+    assert_eq!(listed(provider).await, ["u-1"]);
+    Some(error)
+}
+
+/// Too many calls are the caller's business: how long to wait is told, and waiting helps.
+async fn throttling_is_told_with_a_time_to_wait(subject: &dyn Subject) {
+    let Some(error) = refused_once(subject, Refused::Throttled).await else { return };
+    assert!(matches!(&error, CloudError::Throttled { after, .. } if !after.is_zero()), "{error:?}");
+}
+
+/// No room moves a pod elsewhere, so it must not look like anything else; later there may be room again.
+async fn what_is_sold_out_is_told_and_may_be_back(subject: &dyn Subject) {
+    let Some(error) = refused_once(subject, Refused::SoldOut).await else { return };
+    assert!(matches!(error, CloudError::Capacity(_)), "{error:?}");
+}
+
+/// Arrears are the operator's business: no pod is refused for good, and the account may be in order again.
+async fn an_account_that_cannot_buy_is_no_fault_of_the_pod(subject: &dyn Subject) {
+    let Some(error) = refused_once(subject, Refused::Account).await else { return };
+    assert!(matches!(error, CloudError::Account(_)), "{error:?}");
+}
+
+/// An instance that the cloud takes back is gone or has failed; the others are what they were.
+async fn what_is_taken_away_is_told(subject: &dyn Subject) {
+    let provider = subject.provider();
+    create(provider, "u-1", "web-1").await;
+    create(provider, "u-2", "web-2").await;
+    if !subject.take_away("u-1") {
+        return;
+    }
+    let all = provider.list().await.unwrap();
+    let of = |uid: &str| all.iter().find(|instance| instance.pod.uid == uid);
+    let failed = |instance: &Instance| instance.status["phase"] == "Failed";
+    assert!(of("u-1").is_none_or(failed), "{all:?}");
+    assert!(of("u-2").is_some_and(|instance| !failed(instance) && !instance.deleting), "{all:?}");
+}
+
+/// While others come and go, every list has each that stays, and no pod twice.
+async fn a_list_under_churn_shows_once_what_stays(subject: &dyn Subject) {
+    let provider = subject.provider();
+    provider.prepare().await.unwrap();
+    let staying: Vec<String> = (0..3).map(|i| format!("stays-{i}")).collect();
+    for uid in &staying {
+        create(provider, uid, uid).await;
+    }
+    let churn = async {
+        for i in 0..8 {
+            let uid = format!("comes-{i}");
+            let instance = create(provider, &uid, &uid).await;
+            provider.delete(&instance, 0).await.unwrap();
+            subject.finish_deletions().await;
+        }
+    };
+    let look = async {
+        for _ in 0..8 {
+            let uids = listed(provider).await;
+            let mut once = uids.clone();
+            once.dedup();
+            assert_eq!(uids, once, "a pod is listed twice");
+            assert!(staying.iter().all(|uid| uids.contains(uid)), "{uids:?}");
+        }
+    };
+    tokio::join!(churn, look);
+    assert_eq!(listed(provider).await, staying);
 }
 
 /// Neither the pod's Secrets nor the account's credentials are shown.

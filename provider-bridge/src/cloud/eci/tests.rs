@@ -231,6 +231,25 @@ async fn no_secret_is_in_an_address_or_in_words() {
     }
 }
 
+/// The vendor's page: another security group or vSwitch holds for new instances at once, and running ones are not touched.
+#[tokio::test]
+async fn changed_settings_hold_for_new_instances_only() {
+    let (cloud, eci) = provider("us-west-1").await;
+    let first = eci.create(&pod("u-1", false), &Nothing).await.unwrap();
+    let changed = EciProvider::new(EciSettings {
+        endpoint: cloud.endpoint.clone(),
+        security_group: "sg-2".into(),
+        vswitches: vec!["vsw-9".into()],
+        ..settings()
+    })
+    .unwrap();
+    assert_eq!(changed.create(&pod("u-1", false), &Nothing).await.unwrap().id, first.id);
+    changed.create(&pod("u-2", false), &Nothing).await.unwrap();
+    assert_eq!(cloud.values("CreateContainerGroup", "SecurityGroupId"), ["sg-1", "sg-2"]);
+    assert_eq!(cloud.switches(), ["vsw-1", "vsw-9"]);
+    assert_eq!((cloud.groups().len(), cloud.count("DeleteContainerGroup")), (2, 0));
+}
+
 #[tokio::test]
 async fn both_signatures_are_accepted() {
     let (cloud, _) = provider("us-west-1").await;

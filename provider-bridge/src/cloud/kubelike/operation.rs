@@ -7,6 +7,7 @@ use std::fmt;
 pub(in crate::cloud) enum Verb {
     ReadNamespace,
     CreateNamespace,
+    DeleteNamespace,
     ListNetworks,
     CreateNetwork,
     CreatePod,
@@ -29,6 +30,7 @@ impl Verb {
         match self {
             Self::ReadNamespace => ("read namespace", None),
             Self::CreateNamespace => ("create namespace", None),
+            Self::DeleteNamespace => ("delete namespace", None),
             Self::ListNetworks => ("list networks of namespace", None),
             Self::CreateNetwork => ("create network in namespace", None),
             Self::CreatePod => ("create", Some("pod")),

@@ -49,6 +49,25 @@ async fn an_account_is_made_ready_once() {
     assert!(server.calls()[before..].iter().all(|call| call.starts_with("GET ")));
 }
 
+/// Guards money and others: the cluster's whole namespace goes, unless another bridge still has pods in it.
+#[tokio::test]
+async fn leaving_deletes_the_namespace_when_it_is_empty() {
+    let server = Server::start().await;
+    let provider = provider(&server);
+    provider.prepare().await.unwrap();
+    provider.create(&request("web", |_| ()), &Local::default()).await.unwrap();
+    let error = provider.leave().await.unwrap_err().to_string();
+    assert!(error.contains(NAMESPACE) && error.contains("1 pods of other virtual nodes"), "{error}");
+    server.remove(&path_of("web"));
+    let deletion = format!("DELETE /api/v1/namespaces/{NAMESPACE}");
+    assert!(!server.calls().contains(&deletion));
+    for _ in 0..2 {
+        provider.leave().await.unwrap();
+    }
+    assert!(server.calls().contains(&deletion));
+    assert!(server.object(&format!("/api/v1/namespaces/{NAMESPACE}")).is_none());
+}
+
 #[tokio::test]
 async fn a_namespace_that_is_still_going_away_is_waited_for() {
     let server = Server::start().await;

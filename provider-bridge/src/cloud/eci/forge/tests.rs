@@ -171,6 +171,22 @@ fn a_policys_annotations_win() {
     assert!(context(&request).is_err());
 }
 
+/// `ECI_KUBE_PROXY: "false"`: no address of a Service is promised, and names are those of the VPC (PrivateZone).
+#[test]
+fn without_kube_proxy_names_are_the_vpcs() {
+    let pod = pod(&json!({"containers": [{"name": "c", "image": "i"}]}), &json!({}));
+    let services = resolved(&json!({"services": [{"metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"clusterIP": "172.21.7.7", "ports": [{"port": 5432, "protocol": "TCP"}]}}]}));
+    for kube_proxy in [true, false] {
+        let settings = EciSettings { kube_proxy, ..settings() };
+        let forged = run(&settings, &pod, &services).unwrap_or_else(|problem| panic!("{problem:?}"));
+        let text = Value::Object(forged.tree.clone()).to_string();
+        assert_eq!(text.contains("DB_SERVICE_HOST"), kube_proxy, "{text}");
+        assert_eq!(text.contains("172.21.0.10"), kube_proxy, "{text}");
+        assert_eq!(forged.tree["DnsPolicy"], if kube_proxy { "None" } else { "Default" });
+    }
+}
+
 #[test]
 fn everything_flattens_to_texts() {
     let pod = pod(&json!({"containers": [{"name": "c", "image": "i"}]}), &json!({}));

@@ -32,6 +32,12 @@ pub(in crate::cloud) struct Group {
     parameters: BTreeMap<String, String>,
 }
 
+impl Group {
+    pub(in crate::cloud) fn is_of(&self, uid: &str) -> bool {
+        tags(&self.parameters).values().any(|value| value == uid)
+    }
+}
+
 /// One call.
 struct Seen {
     action: String,

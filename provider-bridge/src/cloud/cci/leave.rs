@@ -1,0 +1,30 @@
+//! The end of an account's use: the cluster's CCI namespace is deleted, with everything in it.
+//!
+//! Facts: Huawei's manual of the add-on (uninstalling it removes what is at CCI; a namespace `cce-burst-<cluster id>` that is
+//! left behind goes on costing money).
+
+use http::Method;
+
+use crate::cloud::CloudError;
+use crate::cloud::kubelike::{Call, Client, Named, Operation, Page, Refusal, Verb};
+
+/// Deletes the namespace. One in which a pod is left belongs to a virtual node of another bridge and stays.
+pub(super) async fn run(client: &Client, namespace: &str) -> Result<(), CloudError> {
+    let path = format!("/api/v1/namespaces/{namespace}");
+    let operation = |verb| Operation::new(super::CLOUD, verb, namespace);
+    let list = Call::new(operation(Verb::ListPods), Method::GET, format!("{path}/pods"));
+    let left = match client.json::<Page<Named>>(&list).await {
+        Ok(page) => page.items.len(),
+        Err(Refusal::Cloud(CloudError::Gone(_))) => return Ok(()),
+        Err(other) => return Err(other.into()),
+    };
+    if left > 0 {
+        return Err(CloudError::Invalid(format!(
+            "CCI namespace {namespace} still holds {left} pods of other virtual nodes: uninstall their bridge first"
+        )));
+    }
+    match client.accept(&Call::new(operation(Verb::DeleteNamespace), Method::DELETE, path)).await {
+        Ok(()) | Err(Refusal::Cloud(CloudError::Gone(_))) => Ok(()),
+        Err(other) => Err(other.into()),
+    }
+}
