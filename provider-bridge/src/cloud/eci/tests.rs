@@ -280,3 +280,31 @@ async fn a_command_ends_with_its_code_and_a_followed_log_with_its_container() {
     let text: Vec<u8> = parts.into_iter().flat_map(|part| part.unwrap().to_vec()).collect();
     assert_eq!(text, b"a\nb\n");
 }
+
+/// Guards the vendor's limits: many creates at once are settled by a complete list, and then changes are enough again.
+#[tokio::test]
+async fn many_creates_do_not_make_every_look_a_complete_list() {
+    let (cloud, eci) = provider("us-west-1").await;
+    let mut events = eci.watch();
+    let synced = async { while !matches!(events.next().await.unwrap(), Ok(InstanceEvent::Synced)) {} };
+    tokio::time::timeout(Duration::from_secs(10), synced).await.unwrap();
+    for index in 0..25 {
+        eci.create(&pod(&format!("u-{index}"), false), &Nothing).await.unwrap();
+    }
+    let _told = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        while events.next().await.is_some() {}
+    }));
+    let action = "DescribeContainerGroupStatus";
+    let looks = || (cloud.count(action), cloud.values(action, "SinceSecond").len());
+    let settled = async {
+        loop {
+            let before = looks();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = looks();
+            if now.0 >= before.0 + 2 && now.0 - before.0 == now.1 - before.1 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), settled).await.expect("looks for changes alone");
+}

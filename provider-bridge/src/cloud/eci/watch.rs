@@ -178,6 +178,10 @@ impl Watcher {
         let known = self.seen.len();
         let all = self.api.list().await?;
         let there = |id: &str| all.iter().any(|instance| instance.id == id);
+        // What we made and is listed is there; otherwise many creates would make every look a complete list for ever.
+        for one in self.api.pending().iter().filter(|one| !one.deleted && there(&one.instance.id)) {
+            self.api.settled(&one.instance.id);
+        }
         let mut missing: Vec<String> = self.seen.keys().filter(|id| !there(id)).cloned().collect();
         let pending = self.api.pending().into_iter().map(|one| one.instance.id);
         missing.extend(pending.filter(|id| !there(id) && !self.seen.contains_key(id)));
