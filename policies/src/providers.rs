@@ -13,7 +13,7 @@ use crate::{
 pub struct Known {
     /// Value of the taint on its virtual nodes.
     pub taint: &'static str,
-    /// Its name in the bridge's configuration.
+    /// Its name in the manual.
     pub name: &'static str,
     /// Its support matrix.
     pub table: &'static [Row],
@@ -24,13 +24,20 @@ pub struct Known {
 }
 
 /// All of them.
-pub const ALL: [Known; 5] = [
+pub const ALL: [Known; 6] = [
     Known {
         taint: support::HUAWEI,
         name: "cci",
         table: support::cci::TABLE,
         annotations: &[],
         shape: Some(shape::cci::RULES),
+    },
+    Known {
+        taint: support::HUAWEI_2,
+        name: "cci2",
+        table: support::cci2::TABLE,
+        annotations: support::cci2::ANNOTATIONS,
+        shape: Some(shape::cci2::RULES),
     },
     Known {
         taint: keys::PROVIDER_ALIBABA,

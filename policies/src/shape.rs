@@ -5,6 +5,7 @@
 //! says.
 
 pub mod cci;
+pub mod cci2;
 pub mod cube;
 pub mod eci;
 

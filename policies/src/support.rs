@@ -5,8 +5,10 @@
 
 pub mod annotations;
 pub mod cci;
+pub mod cci2;
 pub mod cube;
 pub mod eci;
+mod huawei;
 pub mod kubernetes;
 pub mod mock;
 pub mod page;
@@ -72,8 +74,11 @@ pub struct Unsupported {
 /// A field of a pod that is honoured by other means than sending it.
 pub type Note = Unsupported;
 
-/// Value of the provider taint on CCI's virtual nodes.
+/// Value of the provider taint on virtual nodes of CCI 1.0.
 pub const HUAWEI: &str = "huawei";
+
+/// Value of the provider taint on virtual nodes of CCI 2.0, which sells other sizes and takes other fields.
+pub const HUAWEI_2: &str = "huawei-cci2";
 
 /// Value of the provider taint on the virtual nodes of the mock provider.
 pub const MOCK: &str = "mock";

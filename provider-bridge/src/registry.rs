@@ -51,7 +51,9 @@ fn mock_settings(mock: Option<&MockConfig>) -> Result<MockSettings, CloudError> 
 
 fn cci_settings(node: &NodeConfig, cci: &CciConfig, cluster_id: &str) -> Result<CciSettings, CloudError> {
     let ca_pem = pem("cci.caFile", cci.ca_file.as_deref())?;
+    let refused = |(key, reason): (&str, String)| CloudError::Invalid(format!("cci.{key}: {reason}"));
     Ok(CciSettings {
+        generation: cci.generation().map_err(refused)?,
         cluster_id: cci.cluster_id.clone().unwrap_or_else(|| cluster_id.to_owned()),
         node_names: vec![node.name.clone()],
         endpoint: cci.endpoint.clone(),
@@ -68,6 +70,7 @@ fn cci_settings(node: &NodeConfig, cci: &CciConfig, cluster_id: &str) -> Result<
             vpc_id: cci.network.vpc_id.clone(),
             network_id: cci.network.network_id.clone(),
             subnet_id: cci.network.subnet_id.clone(),
+            more_subnets: cci.network.subnets.clone(),
             cidr: cci.network.cidr.clone(),
             security_group_id: cci.network.security_group_id.clone().unwrap_or_default(),
         },

@@ -1,4 +1,4 @@
-//! Simulated clouds beside the stack's own: ECI and Cube, each a process with an address, a bridge and a bill of its own.
+//! Simulated clouds beside the stack's own: ECI, Cube and CCI 2.0, each a process with an address, a bridge and a bill of its own.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -17,6 +17,8 @@ pub enum CloudApi {
     Eci,
     /// UCloud Cube.
     Cube,
+    /// Huawei CCI 2.0.
+    Cci2,
 }
 
 impl CloudApi {
@@ -25,6 +27,7 @@ impl CloudApi {
         match self {
             Self::Eci => "eci",
             Self::Cube => "cube",
+            Self::Cci2 => "cci2",
         }
     }
 
@@ -33,6 +36,7 @@ impl CloudApi {
         match self {
             Self::Eci => "198.18.0.1:7444",
             Self::Cube => "198.18.0.1:7445",
+            Self::Cci2 => "198.18.0.1:7446",
         }
     }
 
@@ -41,6 +45,7 @@ impl CloudApi {
         match self {
             Self::Eci => "198.18.128.0/19",
             Self::Cube => "198.18.160.0/19",
+            Self::Cci2 => "198.18.192.0/19",
         }
     }
 }

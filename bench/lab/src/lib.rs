@@ -30,8 +30,8 @@ pub use host_ports::HostPorts;
 pub use process::Process;
 pub use schedulers::{AnotherScheduler, scheduler_get, yaml};
 pub use stack::{
-    CloudRuntime, CubeNodes, Driver, Stack, StackOptions, cube_node, eci_node, prepare_deciding_side,
-    start_deciding_side,
+    CloudRuntime, CubeNodes, Driver, Stack, StackOptions, cci2_node, cube_node, eci_node,
+    prepare_deciding_side, start_deciding_side,
 };
 pub use wait::{eventually, eventually_within};
 pub use workload::Workload;

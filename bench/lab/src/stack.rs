@@ -14,9 +14,11 @@ use crate::{
 };
 
 mod beside;
+mod cci2;
 mod cube;
 mod eci;
 
+pub use cci2::name as cci2_node;
 pub use cube::{CubeNodes, name as cube_node};
 pub use eci::name as eci_node;
 
@@ -73,6 +75,8 @@ pub struct StackOptions {
     pub runtime: CloudRuntime,
     /// How many virtual nodes, called `burst-cci-0`, `burst-cci-1`, …; their kubelet ports count up from 10250.
     pub virtual_nodes: usize,
+    /// How many virtual nodes of CCI 2.0, called `bursting-node-0`, ….
+    pub cci2_nodes: usize,
     /// How many virtual nodes of the provider `eci`, called `virtual-node-eci-0`, ….
     pub eci_nodes: usize,
     /// Virtual nodes of the provider `cube`, called `uk8s-lab1lab1-vk-node0`, ….
@@ -100,6 +104,7 @@ impl Default for StackOptions {
         Self {
             runtime: CloudRuntime::Script,
             virtual_nodes: 1,
+            cci2_nodes: 0,
             eci_nodes: 0,
             cube_nodes: CubeNodes::default(),
             mock_nodes: 0,
@@ -115,13 +120,14 @@ impl Default for StackOptions {
 }
 
 impl StackOptions {
-    /// Names of the virtual nodes that are not CCI's.
+    /// Names of the virtual nodes that are not those of CCI 1.0.
     fn further_nodes(&self) -> Vec<String> {
+        let cci2 = (0..self.cci2_nodes).map(cci2_node);
         let eci = (0..self.eci_nodes).map(eci_node);
         let cube = (0..self.cube_nodes.count).map(cube_node);
         let mocks = (0..self.mock_nodes).map(|i| format!("burst-mock-{i}"));
         let other = self.other_cluster.as_ref().map(|_| OTHER.to_owned());
-        eci.chain(cube).chain(mocks).chain(other).collect()
+        cci2.chain(eci).chain(cube).chain(mocks).chain(other).collect()
     }
 }
 
@@ -433,11 +439,12 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
     let secrets = credentials(lab);
     let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
+    let cci2 = (0..options.cci2_nodes).map(|i| cci2::virtual_node(lab, i));
     let eci = (options.eci_nodes > 0).then(|| eci::virtual_nodes(lab, options.eci_nodes));
     let cube = (0..options.cube_nodes.count).map(|i| cube::virtual_node(lab, options.cube_nodes, i));
     let mocks = (0..options.mock_nodes).map(mock_node);
     let others = options.other_cluster.as_ref().map(other_node);
-    let nodes: Vec<Value> = cci.chain(eci).chain(cube).chain(mocks).chain(others).collect();
+    let nodes: Vec<Value> = cci.chain(cci2).chain(eci).chain(cube).chain(mocks).chain(others).collect();
     let config = lab.dir().join("burst-bridge.yaml");
     write_yaml(
         &config,

@@ -44,6 +44,8 @@ pub enum Values {
     Pairs(usize),
     /// At most so many sizes: `2-4Gi`, or the name of a type that begins with this.
     Sizes(usize, &'static str),
+    /// A size of CCI 2.0, `2.00_4.0`.
+    Cci2Size,
     /// JSON.
     Json,
 }
@@ -86,6 +88,10 @@ impl Values {
             Self::Sizes(most, types) => {
                 format!("at most {most} of a size such as 2-4Gi or a type that begins with {types}")
             }
+            Self::Cci2Size => {
+                "a size of CCI 2.0 as cores_Gi, for example 2.00_4.0 (0.25 to 64 cores, 0.5 to 512Gi)"
+                    .to_owned()
+            }
             Self::Json => "JSON".to_owned(),
         }
     }
@@ -113,6 +119,7 @@ impl Values {
                 };
                 (1..=most).contains(&count) && items(own).all(known)
             }
+            Self::Cci2Size => crate::shape::cci2::named(own).is_some(),
             Self::Json => serde_json::from_str::<Value>(own).is_ok(),
         }
     }
@@ -163,7 +170,7 @@ pub fn problems<'a>(
 }
 
 /// Prefixes of annotations that can only be meant for the provider whose table has some of them.
-const PREFIXES: [&str; 2] = ["k8s.aliyun.com/eci-", "cube.ucloud.cn/"];
+const PREFIXES: [&str; 3] = ["k8s.aliyun.com/eci-", "cube.ucloud.cn/", "resource.cci.io/"];
 
 /// Whether a key that the table does not have can only be meant for its provider.
 fn foreign(table: &[Annotation], key: &str) -> bool {

@@ -156,7 +156,7 @@ fn provider(node: &NodeConfig) -> Result<(), Problem> {
         return refuse(key, text);
     }
     match (node.provider.as_str(), &node.cci) {
-        ("cci", Some(_)) => Ok(()),
+        ("cci", Some(cci)) => cci.check().map_err(|(key, reason)| (format!("cci.{key}"), reason)),
         ("cci", None) => refuse(
             "cci",
             "is missing; provider cci needs endpoint, region, projectId, keys and network".to_owned(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+mod cci;
 mod check;
 mod count;
 mod cube;
@@ -20,6 +21,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
+pub use cci::{CciConfig, CciNetworkConfig};
 pub use cube::{CubeConfig, CubeSizeConfig};
 pub use eci::{EciConfig, Listed, SignatureConfig};
 pub use flags::{Flags, from_flags};
@@ -257,48 +259,6 @@ pub struct TaintConfig {
     pub value: String,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: policies::node::TaintEffect,
-}
-
-/// Huawei CCI 1.0 account, place and network.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CciConfig {
-    /// Base URL (`https://cci.cn-north-4.myhuaweicloud.com`).
-    pub endpoint: String,
-    /// Region, also the node's region label.
-    pub region: String,
-    /// Project id.
-    pub project_id: String,
-    /// Account (domain) id.
-    pub domain_id: Option<String>,
-    /// File with the access key id.
-    pub access_key_file: PathBuf,
-    /// File with the secret access key.
-    pub secret_key_file: PathBuf,
-    /// CA bundle of the endpoint, PEM; the system's roots if absent.
-    pub ca_file: Option<PathBuf>,
-    /// Cluster id in the tags; the UID of the kube-system namespace if absent.
-    pub cluster_id: Option<String>,
-    /// Zone to create in.
-    pub available_zone: Option<String>,
-    /// Network of the namespace.
-    pub network: CciNetworkConfig,
-}
-
-/// Network of a CCI namespace.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CciNetworkConfig {
-    /// VPC id.
-    pub vpc_id: String,
-    /// Network id.
-    pub network_id: String,
-    /// Subnet id.
-    pub subnet_id: String,
-    /// Subnet CIDR.
-    pub cidr: String,
-    /// Security group id.
-    pub security_group_id: Option<String>,
 }
 
 /// A provider without a cloud.

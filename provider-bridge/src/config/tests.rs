@@ -2,6 +2,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
+use crate::cloud::cci::Generation;
 
 const GOOD: &str = r"
 address: 198.18.0.1
@@ -66,6 +67,18 @@ fn the_contract_is_read() {
     assert_eq!(config.http.bind.to_string(), "127.0.0.1:10262");
     assert!(config.impersonate_nodes);
     assert_eq!(config.pods.finished_ttl_seconds, 30);
+}
+
+/// CCI 2.0 is a word of the configuration, quoted or as a number, and needs less of the network.
+#[test]
+fn both_generations_of_cci_are_read() {
+    let generation = |text: &str| read(text, &[]).unwrap().nodes[0].cci.as_ref().unwrap().generation();
+    assert_eq!(generation(GOOD), Ok(Generation::One));
+    for api in ["'2.0'", "2.0", "'2'"] {
+        let text = GOOD.replace("vpcId: v, networkId: n, ", "").replace(", cidr: 192.168.0.0/18", "");
+        let text = text.replace("    region: cn-north-4", &format!("    region: cn-north-4\n    api: {api}"));
+        assert_eq!(generation(&text), Ok(Generation::Two), "{api}");
+    }
 }
 
 #[test]
@@ -146,7 +159,7 @@ fn several_nodes_from_one_entry() {
 /// Each bad file is refused with the file, the key and what to do.
 #[test]
 fn bad_files_are_refused_in_words() {
-    let cases: [(&str, &str, &[&str]); 36] = [
+    let cases: [(&str, &str, &[&str]); 41] = [
         ("address: 198", "addres: 198", &["addres", "unknown field"]),
         ("    projectId: p", "    projectID: p", &["projectID"]),
         ("memory: 512Gi, pods", "memory: 4X, pods", &["nodes[0].capacity.memory", "4X", "512Gi"]),
@@ -164,6 +177,15 @@ fn bad_files_are_refused_in_words() {
             &["nodes[1].provider", "gcp", "cci"],
         ),
         ("  cci: *cci", "", &["nodes[1].cci", "missing"]),
+        (
+            "    region: cn-north-4",
+            "    region: r\n    api: '3.0'",
+            &["nodes[0].cci.api", "3.0", "1.0 or 2.0"],
+        ),
+        ("    domainId: d", "    api: '2.0'", &["nodes[0].cci.domainId", "CCI 2.0"]),
+        ("vpcId: v, ", "", &["nodes[0].cci.network.vpcId", "CCI 1.0"]),
+        (", cidr: 192.168.0.0/18", "", &["nodes[0].cci.network.cidr", "CCI 1.0"]),
+        ("subnetId: s, ", "subnetId: s, subnets: [t], ", &["nodes[0].cci.network.subnets", "one subnet"]),
         ("stopDelay: 2s", "stopDelay: soon", &["nodes[3].mock.stopDelay", "soon", "500ms"]),
         ("stopDelay: 2s", "stopDelay: -2s", &["nodes[3].mock.stopDelay", "-2s"]),
         ("stopDelay: 2s", "stopTime: 2s", &["stopTime", "unknown field"]),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{StackOptions, cube, eci};
+use super::{StackOptions, cci2, cube, eci};
 use crate::{AnotherCloud, CloudApi, Lab};
 
 /// Those that run.
@@ -12,6 +12,7 @@ use crate::{AnotherCloud, CloudApi, Lab};
 pub(super) struct Clouds {
     eci: Option<AnotherCloud>,
     cube: Option<AnotherCloud>,
+    cci2: Option<AnotherCloud>,
 }
 
 impl Clouds {
@@ -20,6 +21,7 @@ impl Clouds {
         let wanted = [
             (CloudApi::Eci, options.eci_nodes, &mut self.eci, eci::places()),
             (CloudApi::Cube, options.cube_nodes.count, &mut self.cube, cube::places()),
+            (CloudApi::Cci2, options.cci2_nodes, &mut self.cci2, cci2::places()),
         ];
         for (api, nodes, cloud, places) in wanted {
             if nodes == 0 {
@@ -38,6 +40,7 @@ impl Clouds {
         let cloud = match api {
             CloudApi::Eci => &self.eci,
             CloudApi::Cube => &self.cube,
+            CloudApi::Cci2 => &self.cci2,
         };
         cloud.as_ref().with_context(|| format!("the stack has no virtual node of {}", api.word()))
     }

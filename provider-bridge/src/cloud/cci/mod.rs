@@ -1,4 +1,5 @@
-//! Huawei CCI 1.0 as a provider: instances are pods in one CCI namespace per cluster, `cce-burst-<cluster id>`.
+//! Huawei CCI as a provider, 1.0 or 2.0: instances are pods in one CCI namespace per cluster, `cce-burst-<cluster id>` or
+//! `bursting-<cluster id>`.
 //!
 //! Thin: decisions are in the modules below. Holds no pod state; everything is found again by the tags on CCI's objects.
 
@@ -30,12 +31,10 @@ mod sign;
 mod tests;
 
 pub use credentials::Credentials;
-pub use settings::{CciSettings, NetworkSettings};
+pub use settings::{CciSettings, Generation, NetworkSettings};
 
 /// What CCI is called in messages.
 const CLOUD: &str = "CCI";
-
-const DIALECT: Dialect = Dialect { cloud: CLOUD, console: "in the CCI console", since_time: false };
 
 /// One CCI account, serving the virtual nodes named in its settings.
 ///
@@ -66,7 +65,12 @@ impl CciProvider {
             cluster_id: settings.cluster_id.clone(),
             node_names: settings.node_names.clone(),
             namespace: Some(settings.namespace()),
-            dialect: DIALECT,
+            dialect: Dialect {
+                cloud: CLOUD,
+                console: "in the CCI console",
+                since_time: false,
+                root: settings.generation.root(),
+            },
         };
         Ok(Self {
             api: Arc::new(Api::new(client, scope)),
@@ -87,7 +91,7 @@ impl Drop for CciProvider {
 #[async_trait]
 impl Provider for CciProvider {
     fn name(&self) -> &'static str {
-        "huawei"
+        self.settings.generation.taint()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -106,7 +110,7 @@ impl Provider for CciProvider {
         let namespace = self.settings.namespace();
         let references = forge::references(&request.object);
         kubelike::create(&self.api, &namespace, request, resolve, references, |context, resolved| {
-            forge::forge(&request.object, context, resolved)
+            forge::forge(self.settings.generation, &request.object, context, resolved)
         })
         .await
     }

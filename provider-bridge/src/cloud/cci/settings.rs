@@ -3,13 +3,53 @@
 //! Facts: Huawei's manual "virtual-kubelet" (one namespace per cluster; the subnet must not overlap the Service network
 //! of CCI namespaces).
 
+use policies::support;
+
 use crate::cloud::CloudError;
 
 use super::credentials::Credentials;
 
+/// Which CCI: they have other paths, sizes, networks and namespaces, and do not see each other's pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Generation {
+    /// CCI 1.0.
+    #[default]
+    One,
+    /// CCI 2.0.
+    Two,
+}
+
+impl Generation {
+    /// Path before `namespaces`.
+    pub(super) const fn root(self) -> &'static str {
+        match self {
+            Self::One => "/api/v1",
+            Self::Two => "/apis/cci/v2",
+        }
+    }
+
+    /// `apiVersion` of pods and what they refer to.
+    pub(super) const fn api_version(self) -> &'static str {
+        match self {
+            Self::One => "v1",
+            Self::Two => "cci/v2",
+        }
+    }
+
+    /// Value of the provider taint.
+    pub(super) const fn taint(self) -> &'static str {
+        match self {
+            Self::One => support::HUAWEI,
+            Self::Two => support::HUAWEI_2,
+        }
+    }
+}
+
 /// Everything a [`super::CciProvider`] needs to know. Secrets live in [`Credentials`] only.
 #[derive(Clone, Debug)]
 pub struct CciSettings {
+    /// Which CCI.
+    pub generation: Generation,
     /// UID of the cluster's kube-system namespace: part of the CCI namespace's name and a tag on every instance.
     pub cluster_id: String,
     /// The virtual nodes whose instances this provider serves.
@@ -26,7 +66,7 @@ pub struct CciSettings {
     pub credentials: Credentials,
     /// Certificates to trust instead of the system's, PEM.
     pub ca_pem: Option<Vec<u8>>,
-    /// `spec.availableZone` of the Network; empty leaves the choice to CCI.
+    /// `spec.availableZone` of the Network of 1.0; empty leaves the choice to CCI. 2.0 has the zone of the subnet.
     pub availability_zone: String,
     /// The VPC that instances are attached to.
     pub network: NetworkSettings,
@@ -35,22 +75,27 @@ pub struct CciSettings {
 /// Where instances get their addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
-    /// `spec.attachedVPC`.
+    /// `spec.attachedVPC`; 1.0 only.
     pub vpc_id: String,
-    /// `spec.networkID` (Neutron network).
+    /// `spec.networkID` (Neutron network); 1.0 only.
     pub network_id: String,
-    /// `spec.subnetID` (Neutron subnet).
+    /// `spec.subnetID` (Neutron subnet), or the first of `spec.subnets`.
     pub subnet_id: String,
-    /// `spec.cidr`, for example `192.168.0.0/18`.
+    /// The other ones of `spec.subnets`; 2.0 only.
+    pub more_subnets: Vec<String>,
+    /// `spec.cidr`, for example `192.168.0.0/18`; at 2.0 only checked.
     pub cidr: String,
-    /// Annotation `network.alpha.kubernetes.io/default-security-group`.
+    /// Annotation `network.alpha.kubernetes.io/default-security-group`, or `spec.securityGroups`.
     pub security_group_id: String,
 }
 
 impl CciSettings {
     /// The namespace that holds every instance of a cluster, as Huawei's own add-on names it.
     pub(super) fn namespace(&self) -> String {
-        format!("cce-burst-{}", self.cluster_id)
+        match self.generation {
+            Generation::One => format!("cce-burst-{}", self.cluster_id),
+            Generation::Two => format!("bursting-{}", self.cluster_id),
+        }
     }
 }
 
@@ -59,19 +104,25 @@ const SERVICE_NETWORK: (u32, u32) = (0x0AF7_0000, 16);
 
 /// Refuses settings that can never work, in words.
 pub(super) fn check(settings: &CciSettings) -> Result<(), CloudError> {
-    let missing = [
+    let both = [
         ("clusterId", &settings.cluster_id),
         ("endpoint", &settings.endpoint),
         ("projectId", &settings.project_id),
+        ("network.subnetId", &settings.network.subnet_id),
+    ];
+    let first = [
         ("network.vpcId", &settings.network.vpc_id),
         ("network.networkId", &settings.network.network_id),
-        ("network.subnetId", &settings.network.subnet_id),
         ("network.cidr", &settings.network.cidr),
     ];
-    if let Some((name, _)) = missing.iter().find(|(_, value)| value.is_empty()) {
+    let own = match settings.generation {
+        Generation::One => &first[..],
+        Generation::Two => &[("domainId", &settings.domain_id)],
+    };
+    if let Some((name, _)) = both.iter().chain(own).find(|(_, value)| value.is_empty()) {
         return Err(CloudError::Invalid(format!("the CCI settings lack {name}")));
     }
-    check_cidr(&settings.network.cidr)
+    if settings.network.cidr.is_empty() { Ok(()) } else { check_cidr(&settings.network.cidr) }
 }
 
 /// CCI namespaces use 10.247.0.0/16 for Services: an overlapping subnet breaks every instance's network.

@@ -11,6 +11,7 @@ use super::*;
 use crate::cloud::PodIdentity;
 
 mod life;
+mod second;
 mod streams;
 mod watching;
 
@@ -22,6 +23,7 @@ pub(super) const NAMESPACE: &str = "cce-burst-c-1";
 
 pub(super) fn settings(endpoint: &str) -> CciSettings {
     CciSettings {
+        generation: Generation::One,
         cluster_id: CLUSTER.into(),
         node_names: vec![NODE.into()],
         endpoint: endpoint.into(),
@@ -35,6 +37,7 @@ pub(super) fn settings(endpoint: &str) -> CciSettings {
             vpc_id: "vpc".into(),
             network_id: "net".into(),
             subnet_id: "sub".into(),
+            more_subnets: Vec::new(),
             cidr: "192.168.0.0/18".into(),
             security_group_id: "sg".into(),
         },

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::cloud::access_keys;
-use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::cci::{CciProvider, CciSettings, Credentials, Generation, NetworkSettings};
 use crate::cloud::cube::tests::Bench;
 use crate::cloud::eci::tests::cloud::{Cloud, Fault};
 use crate::cloud::eci::{EciProvider, EciSettings, Signature};
@@ -65,6 +65,8 @@ pub(super) struct KubeLike {
     open: fn(&str) -> Box<dyn Provider>,
     /// Where its pods are.
     namespace: &'static str,
+    /// Path before `namespaces`.
+    root: &'static str,
     secret: &'static str,
 }
 
@@ -76,35 +78,45 @@ async fn kube_like(
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let server = Server::start().await;
     let provider = open(&server.endpoint);
-    KubeLike { provider, server, open, namespace, secret }
+    KubeLike { provider, server, open, namespace, root: "/api/v1", secret }
+}
+
+const CCI_SECRET: &str = "cci-secret-key";
+
+fn open_cci(generation: Generation, endpoint: &str) -> Box<dyn Provider> {
+    let network = NetworkSettings {
+        vpc_id: "vpc".into(),
+        network_id: "net".into(),
+        subnet_id: "sub".into(),
+        more_subnets: Vec::new(),
+        cidr: "192.168.0.0/18".into(),
+        security_group_id: "sg".into(),
+    };
+    let credentials =
+        Credentials::Fixed { access_key: "AK1".into(), secret_key: SecretString::from(CCI_SECRET) };
+    let settings = CciSettings {
+        generation,
+        cluster_id: "c-1".into(),
+        node_names: vec![NODE.into()],
+        endpoint: endpoint.into(),
+        region: "cn-north-4".into(),
+        project_id: "proj".into(),
+        domain_id: "dom".into(),
+        credentials,
+        ca_pem: None,
+        availability_zone: String::new(),
+        network,
+    };
+    Box::new(CciProvider::new(settings).unwrap())
 }
 
 pub(super) async fn cci() -> KubeLike {
-    let open = |endpoint: &str| -> Box<dyn Provider> {
-        let network = NetworkSettings {
-            vpc_id: "vpc".into(),
-            network_id: "net".into(),
-            subnet_id: "sub".into(),
-            cidr: "192.168.0.0/18".into(),
-            security_group_id: "sg".into(),
-        };
-        let credentials =
-            Credentials::Fixed { access_key: "AK1".into(), secret_key: SecretString::from("cci-secret-key") };
-        let settings = CciSettings {
-            cluster_id: "c-1".into(),
-            node_names: vec![NODE.into()],
-            endpoint: endpoint.into(),
-            region: "cn-north-4".into(),
-            project_id: "proj".into(),
-            domain_id: "dom".into(),
-            credentials,
-            ca_pem: None,
-            availability_zone: String::new(),
-            network,
-        };
-        Box::new(CciProvider::new(settings).unwrap())
-    };
-    kube_like(open, "cce-burst-c-1", "cci-secret-key").await
+    kube_like(|endpoint| open_cci(Generation::One, endpoint), "cce-burst-c-1", CCI_SECRET).await
+}
+
+pub(super) async fn cci2() -> KubeLike {
+    let subject = kube_like(|endpoint| open_cci(Generation::Two, endpoint), "bursting-c-1", CCI_SECRET);
+    KubeLike { root: "/apis/cci/v2", ..subject.await }
 }
 
 fn other_cluster(endpoint: &str, namespaces: Namespaces) -> Box<dyn Provider> {
@@ -164,7 +176,8 @@ impl Subject for KubeLike {
             let name = format!("stranger-{cluster}-{node}");
             let labels = json!({tag::CLUSTER: cluster, tag::NODE: node, tag::POD_UID: "u-9"});
             let object = json!({"kind": "Pod", "metadata": {"name": name, "namespace": self.namespace, "labels": labels}});
-            self.server.put(&format!("/api/v1/namespaces/{}/pods/{name}", self.namespace), object);
+            let path = format!("{}/namespaces/{}/pods/{name}", self.root, self.namespace);
+            self.server.put(&path, object);
         }
         true
     }

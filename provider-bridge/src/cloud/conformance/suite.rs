@@ -49,6 +49,7 @@ macro_rules! suite {
 suite! {
     mock: crate::cloud::conformance::subjects::mock;
     cci: crate::cloud::conformance::subjects::cci;
+    cci2: crate::cloud::conformance::subjects::cci2;
     eci: crate::cloud::conformance::subjects::eci;
     cube: crate::cloud::conformance::subjects::cube;
     kubernetes: crate::cloud::conformance::subjects::kubernetes;

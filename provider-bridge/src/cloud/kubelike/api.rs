@@ -29,6 +29,8 @@ pub(in crate::cloud) struct Dialect {
     pub(in crate::cloud) console: &'static str,
     /// Logs can be asked for from a moment on (`sinceTime`).
     pub(in crate::cloud) since_time: bool,
+    /// Path before `namespaces`, by group and version of its pods.
+    pub(in crate::cloud) root: &'static str,
 }
 
 /// Which objects of a cloud are ours.
@@ -73,14 +75,14 @@ impl Api {
 
     /// Path of a collection in a namespace.
     pub(in crate::cloud) fn collection(&self, namespace: &str, plural: &str) -> String {
-        format!("/api/v1/namespaces/{namespace}/{plural}")
+        format!("{}/namespaces/{namespace}/{plural}", self.scope.dialect.root)
     }
 
     /// Path of a collection over everything in scope.
     fn everywhere(&self, plural: &str) -> String {
         match &self.scope.namespace {
             Some(namespace) => self.collection(namespace, plural),
-            None => format!("/api/v1/{plural}"),
+            None => format!("{}/{plural}", self.scope.dialect.root),
         }
     }
 

@@ -32,7 +32,8 @@ pub use settings::{KubernetesSettings, Login, Namespaces, is_label};
 /// What the other cluster is called in messages: `create remote pod …`.
 const CLOUD: &str = "remote";
 
-const DIALECT: Dialect = Dialect { cloud: CLOUD, console: "in that cluster", since_time: true };
+const DIALECT: Dialect =
+    Dialect { cloud: CLOUD, console: "in that cluster", since_time: true, root: "/api/v1" };
 
 /// One other cluster, serving the virtual nodes named in its settings.
 ///

@@ -61,7 +61,12 @@ pub(super) fn wrong_fields(generation: Generation, spec: &Value) -> Vec<FieldErr
     let mut names = HashSet::new();
     for group in ["containers", "initContainers"] {
         for (i, container) in list(spec, group).iter().enumerate() {
-            wrong_container(container, &format!("spec.{group}[{i}]"), spec, &mut names, &mut errors);
+            let field = format!("spec.{group}[{i}]");
+            wrong_container(container, &field, spec, &mut names, &mut errors);
+            // Only 1.0 has none.
+            if generation == Generation::One {
+                wrong_sub_paths(container, &field, spec, &mut errors);
+            }
         }
     }
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
@@ -115,16 +120,21 @@ fn wrong_container(
         let name = mount.get("name").and_then(Value::as_str).unwrap_or_default();
         let volume =
             list(spec, "volumes").iter().find(|v| v.get("name").and_then(Value::as_str) == Some(name));
-        let sub_path = mount.get("subPath").and_then(Value::as_str).is_some_and(|path| !path.is_empty());
-        match volume {
-            None => complain(&format!("volumeMounts[{i}].name"), format!("Not found: {name:?}")),
-            Some(volume) if sub_path && volume.get("emptyDir").is_some() => {
-                complain(
-                    &format!("volumeMounts[{i}].subPath"),
-                    "Forbidden: not supported on emptyDir".to_owned(),
-                );
-            }
-            Some(_) => {}
+        if volume.is_none() {
+            complain(&format!("volumeMounts[{i}].name"), format!("Not found: {name:?}"));
+        }
+    }
+}
+
+fn wrong_sub_paths(container: &Value, field: &str, spec: &Value, errors: &mut Vec<FieldError>) {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    for (i, mount) in list(container, "volumeMounts").iter().enumerate() {
+        let name = text(mount, "name");
+        let volume = list(spec, "volumes").iter().find(|volume| text(volume, "name") == name);
+        let empty = volume.is_some_and(|volume| volume.get("emptyDir").is_some());
+        if empty && text(mount, "subPath").is_some_and(|path| !path.is_empty()) {
+            let why = "Forbidden: not supported on emptyDir";
+            errors.push(FieldError::new(format!("{field}.volumeMounts[{i}].subPath"), why));
         }
     }
 }

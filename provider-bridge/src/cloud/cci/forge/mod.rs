@@ -1,7 +1,7 @@
 //! From a local pod and the objects it refers to, to the CCI pod and the objects that go with it.
 //!
-//! Pure: nothing is fetched or sent here. Which fields mean the same in CCI is said here, the rest is
-//! [`kubelike::forge`]; what CCI cannot run is refused first, by the same table that admission reads.
+//! Pure: nothing is fetched or sent here. Which fields mean the same in CCI 1.0 is said here, those of 2.0 in [`second`],
+//! the rest is [`kubelike::forge`]; what CCI cannot run is refused first, by the same table that admission reads.
 
 use policies::support;
 use serde_json::Value;
@@ -10,12 +10,15 @@ use crate::cloud::kubelike::{self, Context, Fields, Forged, Rules};
 use crate::cloud::translate::json::text;
 use crate::cloud::translate::{self, Problem, References, Resolved};
 
+use super::settings::Generation;
+
+mod second;
 mod size;
 
 /// A pull secret that CCI itself provides in every namespace.
 const DEFAULT_PULL_SECRET: &str = "default-secret";
 
-/// What CCI takes over as it is.
+/// What CCI 1.0 takes over as it is.
 const FIELDS: Fields = Fields {
     pod: &POD_FIELDS,
     pod_security: &POD_SECURITY_FIELDS,
@@ -26,7 +29,7 @@ const FIELDS: Fields = Fields {
     pull_secrets: &[DEFAULT_PULL_SECRET],
 };
 
-/// Pod fields that mean the same in CCI.
+/// Pod fields that mean the same in CCI 1.0.
 const POD_FIELDS: [&str; 9] = [
     "activeDeadlineSeconds",
     "dnsConfig",
@@ -75,8 +78,20 @@ pub(super) fn references(pod: &Value) -> References {
     translate::references(pod, FIELDS.pull_secrets)
 }
 
-/// Translates a pod.
-pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> Result<Forged, Problem> {
+/// Translates a pod for a generation of CCI.
+pub(super) fn forge(
+    generation: Generation,
+    pod: &Value,
+    context: &Context<'_>,
+    resolved: &Resolved,
+) -> Result<Forged, Problem> {
+    match generation {
+        Generation::One => first(pod, context, resolved),
+        Generation::Two => second::forge(pod, context, resolved),
+    }
+}
+
+fn first(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> Result<Forged, Problem> {
     let unsupported = support::check(support::HUAWEI, pod);
     if !unsupported.is_empty() {
         return Err(Problem::Invalid(support::sentences(&unsupported)));
@@ -89,7 +104,7 @@ pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> 
         resources: &|container| size::resources(&shape, text(container, "name").unwrap_or_default()),
         label: |_| true,
         annotation: is_vendors,
-        billed: size::billed(&shape),
+        billed: size::billed(shape.pod),
     };
     kubelike::forge(pod, context, resolved, &rules)
 }

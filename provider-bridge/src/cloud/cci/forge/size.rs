@@ -10,19 +10,26 @@ use crate::cloud::translate::{Problem, Size, Sizes};
 
 /// Rounds a pod; the error is the sentence for its owner.
 pub(super) fn shape(pod: &Value) -> Result<Shape, Problem> {
-    let asks =
-        containers(pod).map(|(init, container)| ask(init, container)).collect::<Result<Vec<_>, _>>()?;
-    cci::round(&asks).map_err(|refusal| Problem::Invalid(refusal.to_string()))
+    cci::round(&asks(pod)?).map_err(|refusal| Problem::Invalid(refusal.to_string()))
+}
+
+/// What the containers ask for, in the pod's order.
+pub(super) fn asks(pod: &Value) -> Result<Vec<Ask>, Problem> {
+    containers(pod).map(|(init, container)| ask(init, container)).collect()
 }
 
 /// What the containers get, for fields that tell them.
 pub(super) fn sizes(shape: &Shape) -> Sizes {
-    let size = |size: cci::Size| Size { cpu_milli: size.cpu_milli, memory_bytes: size.memory_bytes };
     Sizes {
         containers: shape.containers.iter().map(|c| (c.name.clone(), size(c.size))).collect(),
         pod: size(shape.pod),
         disk_bytes: POD_DISK_MAX,
     }
+}
+
+/// A size as fields tell it.
+pub(super) const fn size(size: cci::Size) -> Size {
+    Size { cpu_milli: size.cpu_milli, memory_bytes: size.memory_bytes }
 }
 
 fn ask(init: bool, container: &Value) -> Result<Ask, Problem> {
@@ -53,7 +60,11 @@ fn non_negative(value: i64) -> u64 {
 
 /// `resources` with requests equal to limits; `None` for a container without a size.
 pub(super) fn resources(shape: &Shape, name: &str) -> Option<Value> {
-    let size = shape.containers.iter().find(|container| container.name == name)?.size;
+    alike(shape.containers.iter().find(|container| container.name == name)?.size)
+}
+
+/// Requests and limits that are both this; `None` for nothing.
+pub(super) fn alike(size: cci::Size) -> Option<Value> {
     if size.is_best_effort() {
         return None;
     }
@@ -77,14 +88,14 @@ fn memory(bytes: u64) -> String {
 }
 
 /// The billed size as the annotations of Huawei's add-on spell it: cores and `Gi`.
-pub(super) fn billed(shape: &Shape) -> (String, String) {
-    let (whole, rest) = (shape.pod.cpu_milli / 1000, shape.pod.cpu_milli % 1000);
+pub(super) fn billed(size: cci::Size) -> (String, String) {
+    let (whole, rest) = (size.cpu_milli / 1000, size.cpu_milli % 1000);
     let cores = if rest == 0 {
         whole.to_string()
     } else {
         format!("{whole}.{rest:03}").trim_end_matches('0').to_owned()
     };
-    (cores, memory(shape.pod.memory_bytes))
+    (cores, memory(size.memory_bytes))
 }
 
 #[cfg(test)]

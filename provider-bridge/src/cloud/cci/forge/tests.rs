@@ -31,13 +31,20 @@ fn the_policys_labels_and_annotations_are_on_the_instance_and_never_replace_its_
 }
 
 fn run(input: &Value) -> Result<Forged, Problem> {
+    run_at(Generation::One, input)
+}
+
+fn run_at(generation: Generation, input: &Value) -> Result<Forged, Problem> {
     let pod = &input["pod"];
     let meta = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
     let identity = PodIdentity { uid: meta("uid"), namespace: meta("namespace"), name: meta("name") };
     let instance = instance_name(&identity);
     let context = Context {
         cluster_id: "c-1",
-        namespace: "cce-burst-c-1",
+        namespace: match generation {
+            Generation::One => "cce-burst-c-1",
+            Generation::Two => "bursting-c-1",
+        },
         instance: &instance,
         node: input["node"].as_str().unwrap(),
         pod: &identity,
@@ -50,12 +57,48 @@ fn run(input: &Value) -> Result<Forged, Problem> {
         secrets: objects(input, "secrets"),
         services: list(input, "services").to_vec(),
     };
-    forge(pod, &context, &resolved)
+    forge(generation, pod, &context, &resolved)
 }
 
 #[test]
 fn goldens() {
-    golden::check("cci", "forge", |input| match run(input) {
+    golden::check("cci", "forge", |input| shown(run(input)));
+}
+
+/// The same pods at CCI 2.0, and those that only mean something there.
+#[test]
+fn goldens_of_the_second() {
+    golden::check("cci", "second", |input| shown(run_at(Generation::Two, input)));
+}
+
+/// What CCI 2.0 has no field for is not sent to it.
+#[test]
+fn the_second_gets_its_own_schema() {
+    let forged = run_at(Generation::Two, &case("ordinary")).unwrap();
+    let text = forged.pod.to_string();
+    for word in
+        ["automountServiceAccountToken", "enableServiceLinks", "subdomain", "nodeSelector", "tolerations"]
+    {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
+    assert_eq!(forged.pod["apiVersion"], "cci/v2");
+    let forged = run_at(Generation::Two, &case("volumes")).unwrap();
+    assert!(forged.copies.iter().all(|copy| copy.object["apiVersion"] == "cci/v2"));
+}
+
+/// A policy's annotation names the size as the pod's own would, and wins over it.
+#[test]
+fn a_policys_size_is_bought() {
+    let mut input = case("ordinary");
+    input["pod"]["metadata"]["annotations"] = json!({"resource.cci.io/pod-size-specs": "2.00_4.0"});
+    input["policyAnnotations"] = json!({"resource.cci.io/pod-size-specs": "4.00_8.0"});
+    let pod = run_at(Generation::Two, &input).unwrap().pod;
+    assert_eq!(pod["metadata"]["annotations"]["resource.cci.io/pod-size-specs"], "4.00_8.0");
+    assert_eq!(pod["metadata"]["annotations"][policies::keys::burst_size::CPU], "4");
+}
+
+fn shown(result: Result<Forged, Problem>) -> Value {
+    match result {
         Ok(forged) => json!({
             "pod": forged.pod,
             "copies": forged.copies.into_iter().map(|copy| copy.object).collect::<Vec<_>>(),
@@ -63,7 +106,7 @@ fn goldens() {
         }),
         Err(Problem::Invalid(text)) => json!({"invalid": text}),
         Err(Problem::Missing(notice)) => json!({"missing": format!("{}: {}", notice.reason, notice.message)}),
-    });
+    }
 }
 
 fn case(name: &str) -> Value {
