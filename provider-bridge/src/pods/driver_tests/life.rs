@@ -218,6 +218,27 @@ async fn killed_in_the_middle_of_fifty_creates_nothing_is_lost_leaked_or_doubled
     }
 }
 
+/// Alibaba advises 3000 pods per virtual node. More than three times as many run, and are found again after a restart.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_pods_on_one_virtual_node() {
+    const PODS: usize = 10_000;
+    let wide = || Settings { cloud_calls: 64, api_calls: 64, ..settings() };
+    let rig = Rig::tuned(FakeApi::new(), FakeCloud::new(), wide());
+    for n in 0..PODS {
+        rig.api.put(pod(&format!("p{n}"), &format!("u{n}")));
+    }
+    eventually("an instance for each", || rig.instances() == PODS).await;
+    for n in 0..PODS {
+        rig.running(&format!("p{n}")).await;
+    }
+    let (api, cloud) = rig.kill();
+    api.clear_requests();
+    let rig = Rig::tuned(api, cloud, wide());
+    after(120).await;
+    assert_eq!((rig.instances(), rig.cloud.lock().creates.len()), (PODS, PODS));
+    assert!(rig.api.requests_of("PATCH", "/pods/").is_empty(), "what is stored is true already");
+}
+
 #[tokio::test(start_paused = true)]
 async fn restarted_while_pods_run_nothing_is_written_or_created() {
     let rig = Rig::new();
