@@ -9,7 +9,7 @@ DENY := target/tools/bin/cargo-deny
 help: ## Print every target with one line each
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## Show the whole loop; PROVIDER=cci|eci|cube|kubernetes|all, KEEP=1 leaves it running
+demo: build ## Show the whole loop; PROVIDER=cci|cci2|eci|cube|kubernetes|all, KEEP=1 leaves it running
 	target/debug/demo
 
 test: lint deny build ## Everything that guards main: lints, licences, unit, component and end-to-end tests

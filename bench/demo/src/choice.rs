@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Cci,
+    /// CCI 2.0.
+    Cci2,
     Eci,
     Cube,
     Kubernetes,
@@ -17,7 +19,8 @@ pub(crate) enum Choice {
     All,
 }
 
-const CHOICES: [Choice; 5] = [Choice::Cci, Choice::Eci, Choice::Cube, Choice::Kubernetes, Choice::All];
+const CHOICES: [Choice; 6] =
+    [Choice::Cci, Choice::Cci2, Choice::Eci, Choice::Cube, Choice::Kubernetes, Choice::All];
 
 /// What CCI and ECI may take at once in the demo of three clouds.
 pub(crate) const CEILING: usize = 3;
@@ -38,6 +41,7 @@ impl Choice {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Cci => "cci",
+            Self::Cci2 => "cci2",
             Self::Eci => "eci",
             Self::Cube => "cube",
             Self::Kubernetes => "kubernetes",
@@ -49,6 +53,7 @@ impl Choice {
     pub(crate) const fn stage(self) -> &'static str {
         match self {
             Self::Cci => "a simulated CCI (every instance a real process tree)",
+            Self::Cci2 => "a simulated CCI 2.0 (every instance a real process tree)",
             Self::Eci => "a simulated ECI (every container group a real process tree)",
             Self::Cube => "a simulated Cube (every Cube pod a real process tree)",
             Self::Kubernetes => "a second real control plane with two nodes (kwok plays their kubelets)",
@@ -70,7 +75,7 @@ impl Choice {
     /// The label: for CCI that of its vendor's own add-on.
     pub(crate) const fn label(self) -> &'static str {
         match self {
-            Self::Cci => "burst-to-cci",
+            Self::Cci | Self::Cci2 => "burst-to-cci",
             _ => "burst.io/policy",
         }
     }
@@ -106,6 +111,7 @@ impl Choice {
         StackOptions {
             runtime: CloudRuntime::Process,
             virtual_nodes: one(Self::Cci),
+            cci2_nodes: usize::from(self == Self::Cci2),
             eci_nodes: one(Self::Eci),
             cube_nodes: CubeNodes { count: one(Self::Cube), disabled: false },
             other_cluster,
@@ -126,6 +132,6 @@ mod tests {
         assert_eq!(Choice::read(None).ok(), Some(Choice::Cci));
         assert_eq!(Choice::read(Some("")).ok(), Some(Choice::Cci));
         let error = Choice::read(Some("aws")).map(|_| ()).unwrap_err();
-        assert_eq!(error.to_string(), "PROVIDER=aws is not one of cci, eci, cube, kubernetes, all");
+        assert_eq!(error.to_string(), "PROVIDER=aws is not one of cci, cci2, eci, cube, kubernetes, all");
     }
 }

@@ -10,6 +10,7 @@ use crate::choice::Choice;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cloud {
     Cci,
+    Cci2,
     Eci,
     Cube,
     OtherCluster,
@@ -27,6 +28,7 @@ impl Cloud {
     pub(crate) const fn of(choice: Choice) -> &'static [Self] {
         match choice {
             Choice::Cci => &[Self::Cci],
+            Choice::Cci2 => &[Self::Cci2],
             Choice::Eci => &[Self::Eci],
             Choice::Cube => &[Self::Cube],
             Choice::Kubernetes => &[Self::OtherCluster],
@@ -37,6 +39,7 @@ impl Cloud {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Cci => "CCI",
+            Self::Cci2 => "CCI 2.0",
             Self::Eci => "ECI",
             Self::Cube => "Cube",
             Self::OtherCluster => "the other cluster",
@@ -47,6 +50,7 @@ impl Cloud {
     const fn node_prefix(self) -> &'static str {
         match self {
             Self::Cci => "burst-cci-",
+            Self::Cci2 => "bursting-node-",
             Self::Eci => "virtual-node-eci-",
             Self::Cube => "uk8s-",
             Self::OtherCluster => "burst-other-",
@@ -62,6 +66,7 @@ impl Cloud {
     pub(crate) async fn holding(self, lab: &Lab, stack: &Stack, other: Option<&Lab>) -> Result<Holding> {
         let meter = match self {
             Self::Cci => stack.cloud_get(lab, "meter").await?,
+            Self::Cci2 => stack.beside(CloudApi::Cci2)?.get(lab, "meter").await?,
             Self::Eci => stack.beside(CloudApi::Eci)?.get(lab, "meter").await?,
             Self::Cube => stack.beside(CloudApi::Cube)?.get(lab, "meter").await?,
             Self::OtherCluster => {

@@ -46,6 +46,11 @@ fn demo_cci() -> Result<()> {
 }
 
 #[test]
+fn demo_cci2() -> Result<()> {
+    check("cci2", |burst| spoken("bursting-node-0", burst))
+}
+
+#[test]
 fn demo_eci() -> Result<()> {
     check("eci", |burst| spoken("virtual-node-eci-0", burst))
 }
@@ -81,7 +86,7 @@ fn an_unknown_cloud_is_refused() -> Result<()> {
     let output = Command::new(env!("CARGO_BIN_EXE_demo")).env("PROVIDER", "aws").output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
-        !output.status.success() && said.contains("not one of cci, eci, cube, kubernetes, all"),
+        !output.status.success() && said.contains("not one of cci, cci2, eci, cube, kubernetes, all"),
         "{said}"
     );
     Ok(())

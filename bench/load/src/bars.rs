@@ -42,7 +42,7 @@ const fn at_most(limit: f64, metric: &'static str, what: &'static str) -> Bar {
     Bar { what, metric, limit: Limit::AtMost(limit) }
 }
 
-const BARS: [Bar; 33] = [
+const BARS: [Bar; 34] = [
     at_most(
         150.0,
         "decision_5000_nodes_10_policies_sum_us",
@@ -109,6 +109,7 @@ const BARS: [Bar; 33] = [
         "ECI, 5000 steady pods, lists of states a minute (the least of what is published)",
     ),
     at_most(100.0, "calls_cci_create_p99_ms", "bound pod to create request p99 at 100 pods/s: CCI (ms)"),
+    at_most(100.0, "calls_cci2_create_p99_ms", "… CCI 2.0"),
     at_most(100.0, "calls_eci_create_p99_ms", "… ECI, with raised limits"),
     at_most(100.0, "calls_cube_create_p99_ms", "… Cube"),
     at_most(100.0, "calls_kubernetes_create_p99_ms", "… another cluster"),

@@ -42,18 +42,27 @@ const SETTLE: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Provider {
     Cci,
+    /// CCI 2.0.
+    Cci2,
     Kubernetes,
     Eci,
     Cube,
 }
 
 /// The busiest while steady comes last, so that it disturbs nobody's creates.
-const PROVIDERS: [Provider; 4] = [Provider::Cci, Provider::Kubernetes, Provider::Eci, Provider::Cube];
+const PROVIDERS: [Provider; 5] =
+    [Provider::Cci, Provider::Cci2, Provider::Kubernetes, Provider::Eci, Provider::Cube];
 
 impl Provider {
+    /// As the bridge's configuration has it.
+    const fn registered(self) -> &'static str {
+        if let Self::Cci2 = self { "cci" } else { self.word() }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Cci => "cci",
+            Self::Cci2 => "cci2",
             Self::Kubernetes => "kubernetes",
             Self::Eci => "eci",
             Self::Cube => "cube",

@@ -28,11 +28,11 @@ impl Bridge<'_> {
         let kubeconfig = write(self.dir, "home.kubeconfig", &kubeconfig(self.home))?;
         let mut node = json!({
             "name": NODE,
-            "provider": self.provider.word(),
+            "provider": self.provider.registered(),
             "port": self.port(0),
             "capacity": {"cpu": "40000", "memory": "160Ti", "pods": "10000", "ephemeral-storage": "1000Ti"},
         });
-        node[self.provider.word()] = self.settings(raised)?;
+        node[self.provider.registered()] = self.settings(raised)?;
         let config = json!({
             "kubeconfig": kubeconfig,
             "address": "127.0.0.1",
@@ -62,6 +62,11 @@ impl Bridge<'_> {
                 "accessKeyFile": access, "secretKeyFile": secret, "caFile": ca, "availableZone": "cn-north-4a",
                 "network": {"vpcId": "vpc", "networkId": "network", "subnetId": "subnet", "cidr": "10.16.0.0/14",
                     "securityGroupId": "group"},
+            }),
+            Provider::Cci2 => json!({
+                "api": "2.0", "endpoint": endpoint, "region": "cn-north-4", "projectId": "project", "domainId": "domain",
+                "accessKeyFile": access, "secretKeyFile": secret, "caFile": ca, "availableZone": "cn-north-4a",
+                "network": {"subnetId": "subnet", "securityGroupId": "group"},
             }),
             Provider::Eci => json!({
                 "endpoint": endpoint, "region": "cn-hangzhou", "vSwitches": "vsw-a", "securityGroup": "sg-a",

@@ -82,7 +82,7 @@ impl Cloud {
             let (method, route) = (method.context("a method")?, route.context("a route")?);
             let name = match simulator.provider {
                 // The API's root says nothing.
-                Provider::Cci => {
+                Provider::Cci | Provider::Cci2 => {
                     format!("{method} {}", route.rsplit_once("namespaces").unwrap_or(("", route)).1)
                 }
                 _ => route.to_owned(),
@@ -149,6 +149,7 @@ impl Simulator {
         let (api, more): (&str, &[&str]) = match provider {
             Provider::Eci => ("eci", &["--zones", "cn-hangzhou-h", "--subnet-zone", "vsw-a=cn-hangzhou-h"]),
             Provider::Cube => ("cube", &["--zones", "cn-bj2-05", "--subnet-zone", "subnet-a=cn-bj2-05"]),
+            Provider::Cci2 => ("cci2", &[]),
             _ => ("cci1", &[]),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 9440 + provider as u16));
