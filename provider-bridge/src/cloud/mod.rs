@@ -30,6 +30,7 @@ pub mod hidden;
 mod kubelike;
 pub mod kubernetes;
 pub mod mock;
+mod polling;
 mod translate;
 
 pub use error::CloudError;

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::cloud::polling::Changes;
 use crate::cloud::translate::json::list;
 use crate::cloud::{CloudError, Instance};
 
@@ -36,14 +36,6 @@ pub(super) struct Sent {
     pub(super) prepaid: bool,
 }
 
-/// A change that we made and have not seen yet.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) instance: Instance,
-    pub(super) since: Instant,
-    pub(super) deleted: bool,
-}
-
 /// A complete list and when it began.
 #[derive(Clone, Debug)]
 struct Listed {
@@ -59,8 +51,8 @@ pub(super) struct Api {
     memory: Mutex<Memory>,
     /// One list at a time: who waits for it may use the one that began meanwhile.
     flight: tokio::sync::Mutex<()>,
-    /// Something was created or deleted: worth a look.
-    pub(super) nudge: Notify,
+    /// What we made or deleted and have not seen yet.
+    pub(super) changes: Changes,
 }
 
 #[derive(Debug, Default)]
@@ -68,8 +60,6 @@ struct Memory {
     listed: Option<Listed>,
     /// By pod UID.
     sent: HashMap<String, Sent>,
-    /// By id.
-    pending: HashMap<String, Pending>,
     /// By id: whether the elastic address goes with the pod, where it has one.
     releases: HashMap<String, bool>,
 }
@@ -77,8 +67,8 @@ struct Memory {
 impl Api {
     pub(super) fn new(settings: CubeSettings) -> Result<Self, CloudError> {
         let client = Client::new(&settings)?;
-        let (memory, flight, nudge) = (Mutex::default(), tokio::sync::Mutex::default(), Notify::new());
-        Ok(Self { client, settings, memory, flight, nudge })
+        let (memory, flight, changes) = (Mutex::default(), tokio::sync::Mutex::default(), Changes::default());
+        Ok(Self { client, settings, memory, flight, changes })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -233,38 +223,16 @@ impl Api {
 
     /// A pod was made: it is there from now on, whether or not the lists show it yet.
     pub(super) fn made(&self, instance: &Instance, releases: Option<bool>) {
-        let pending = Pending { instance: instance.clone(), since: Instant::now(), deleted: false };
-        let mut memory = self.memory();
-        memory.pending.insert(instance.id.clone(), pending);
         if let Some(releases) = releases {
-            memory.releases.insert(instance.id.clone(), releases);
+            self.memory().releases.insert(instance.id.clone(), releases);
         }
-        drop(memory);
-        self.nudge.notify_one();
-    }
-
-    /// The deletion of a pod was accepted.
-    pub(super) fn ending(&self, instance: &Instance) {
-        let instance = Instance { deleting: true, ..instance.clone() };
-        let pending = Pending { instance, since: Instant::now(), deleted: true };
-        self.memory().pending.insert(pending.instance.id.clone(), pending);
-        self.nudge.notify_one();
-    }
-
-    /// What we changed and have not seen yet.
-    pub(super) fn pending(&self) -> Vec<Pending> {
-        self.memory().pending.values().cloned().collect()
-    }
-
-    /// The change was seen.
-    pub(super) fn settled(&self, id: &str) {
-        self.memory().pending.remove(id);
+        self.changes.made(instance);
     }
 
     /// A pod is gone for certain.
     pub(super) fn gone(&self, id: &str) {
+        self.changes.settled(id);
         let mut memory = self.memory();
-        memory.pending.remove(id);
         memory.releases.remove(id);
         // The last list shows it still: nobody may adopt it from there.
         memory.listed = None;

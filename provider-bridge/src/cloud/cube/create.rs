@@ -55,7 +55,7 @@ pub(super) async fn create(
 
 /// The pod's instance, if there is one. After a create without an answer only a new list will do.
 async fn look(api: &Api, uid: &str, sent: Option<Sent>) -> Result<Option<Instance>, CloudError> {
-    let made = api.pending().into_iter().find(|one| one.instance.pod.uid == uid && !one.deleted);
+    let made = api.changes.all().into_iter().find(|one| one.instance.pod.uid == uid && !one.deleted);
     if let Some(made) = made {
         return Ok(Some(made.instance));
     }

@@ -75,7 +75,7 @@ impl Provider for CubeProvider {
     /// The grace period is the pod's own, from its creation.
     async fn delete(&self, instance: &Instance, _grace_seconds: u32) -> Result<(), CloudError> {
         self.api.delete(&instance.id).await?;
-        self.api.ending(instance);
+        self.api.changes.ending(instance);
         Ok(())
     }
 

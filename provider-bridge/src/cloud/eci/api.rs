@@ -13,9 +13,9 @@ use policies::keys::tag;
 use policies::resources::Resources;
 use policies::shape::GI;
 use serde_json::json;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::cloud::polling::Changes;
 use crate::cloud::{CloudError, Instance, PodIdentity};
 
 use super::action::{Action, Operation};
@@ -55,32 +55,22 @@ pub(super) struct Api {
     pub(super) client: Client,
     pub(super) settings: EciSettings,
     memory: Mutex<Memory>,
-    /// Something was created or deleted: worth a look.
-    pub(super) nudge: Notify,
+    /// What we made or deleted and have not seen yet.
+    pub(super) changes: Changes,
 }
 
 #[derive(Debug, Default)]
 struct Memory {
     facts: HashMap<String, Arc<Facts>>,
-    /// Groups that we made or whose deletion was accepted, until a look shows it.
-    pending: HashMap<String, Pending>,
     /// By pod UID: how many instances of it are known to be gone.
     generations: HashMap<String, (u32, Instant)>,
     sold_out: HashMap<String, Instant>,
 }
 
-/// A change that we made and have not seen yet.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) instance: Instance,
-    pub(super) since: Instant,
-    pub(super) deleted: bool,
-}
-
 impl Api {
     pub(super) fn new(settings: EciSettings) -> Result<Self, CloudError> {
         let client = Client::new(&settings)?;
-        Ok(Self { client, settings, memory: Mutex::default(), nudge: Notify::new() })
+        Ok(Self { client, settings, memory: Mutex::default(), changes: Changes::default() })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -204,8 +194,8 @@ impl Api {
         let listed: HashSet<&str> = statuses.iter().map(|s| s.container_group_id.as_str()).collect();
         let instances = self.instances(&statuses).await?;
         let mut memory = self.memory();
-        let Memory { facts, pending, generations, .. } = &mut *memory;
-        facts.retain(|id, _| listed.contains(id.as_str()) || pending.contains_key(id));
+        let Memory { facts, generations, .. } = &mut *memory;
+        facts.retain(|id, _| listed.contains(id.as_str()) || self.changes.contains(id));
         generations.retain(|_, (_, at)| at.elapsed() < GENERATIONS_FOR);
         Ok(instances)
     }
@@ -263,37 +253,15 @@ impl Api {
 
     /// A group was made: it is ours from now on, whether or not the lists show it yet.
     pub(super) fn made(&self, instance: &Instance, facts: Facts) {
-        let mut memory = self.memory();
-        memory.facts.insert(instance.id.clone(), Arc::new(facts));
-        let pending = Pending { instance: instance.clone(), since: Instant::now(), deleted: false };
-        memory.pending.insert(instance.id.clone(), pending);
-        drop(memory);
-        self.nudge.notify_one();
-    }
-
-    /// The deletion of a group was accepted.
-    pub(super) fn ending(&self, instance: &Instance) {
-        let instance = Instance { deleting: true, ..instance.clone() };
-        let pending = Pending { instance, since: Instant::now(), deleted: true };
-        self.memory().pending.insert(pending.instance.id.clone(), pending);
-        self.nudge.notify_one();
-    }
-
-    /// What we changed and have not seen yet.
-    pub(super) fn pending(&self) -> Vec<Pending> {
-        self.memory().pending.values().cloned().collect()
-    }
-
-    /// The change was seen.
-    pub(super) fn settled(&self, id: &str) {
-        self.memory().pending.remove(id);
+        self.memory().facts.insert(instance.id.clone(), Arc::new(facts));
+        self.changes.made(instance);
     }
 
     /// A group is gone for certain: the next one of its pod is another attempt.
     pub(super) fn gone(&self, id: &str, uid: &str) {
+        self.changes.settled(id);
         let mut memory = self.memory();
         memory.facts.remove(id);
-        memory.pending.remove(id);
         let now = Instant::now();
         let (count, at) = memory.generations.entry(uid.to_owned()).or_insert((0, now));
         (*count, *at) = (count.saturating_add(1), now);

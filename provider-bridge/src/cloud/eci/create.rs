@@ -168,7 +168,7 @@ async fn give_up(api: &Api, group: &Group) -> Result<(), CloudError> {
             status: group.status.clone(),
             ..super::answers::GroupStatus::default()
         };
-        api.ending(&instance(id, &status, &facts));
+        api.changes.ending(&instance(id, &status, &facts));
     }
     Ok(())
 }
@@ -192,7 +192,7 @@ async fn adopt(api: &Api, group: &Group) -> Result<Instance, CloudError> {
 pub(super) async fn delete(api: &Api, instance: &Instance) -> Result<(), CloudError> {
     match api.delete(&instance.id).await {
         Ok(()) | Err(Refusal::Cloud(CloudError::Gone(_))) => {
-            api.ending(instance);
+            api.changes.ending(instance);
             Ok(())
         }
         Err(refusal) => Err(refusal.into()),
