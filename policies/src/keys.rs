@@ -115,6 +115,13 @@ pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Pod annotation: the user's own deletion cost before burst added its offset; empty text if there was none.
 pub const ORIGINAL_DELETION_COST: &str = "burst.io/original-pod-deletion-cost";
 
+/// Pod annotation: UID of the pod and when the purchase of an instance that is paid in advance was begun. Written before
+/// the order is sent, so that a restart does not send it again.
+pub const PREPAID_CREATE: &str = "burst.io/prepaid-create";
+
+/// Pod annotation: the same as [`PREPAID_CREATE`], of an elastic address that is paid in advance.
+pub const PREPAID_ADDRESS: &str = "burst.io/prepaid-address";
+
 /// Node label of a host (Kubernetes). Virtual nodes do not carry it unless configured to.
 pub const HOSTNAME: &str = "kubernetes.io/hostname";
 

@@ -104,8 +104,12 @@ def check_more(client, identity):
     cube, unet = client.cube(), client.unet()
     cube.modify_cube_extend_info({"CubeId": identity, "Name": "renamed", "Zone": ZONE})
     assert cube.modify_cube_tag({"CubeId": identity, "Tag": "blue", "Zone": ZONE})["CubeId"] == identity
-    address = unet.allocate_eip({"OperatorName": "Bgp", "Bandwidth": 2})["EIPSet"][0]
+    address = unet.allocate_eip({"OperatorName": "Bgp", "Bandwidth": 2, "Name": "shop-web"})["EIPSet"][0]
     unet.bind_eip({"EIPId": address["EIPId"], "ResourceType": "cube", "ResourceId": identity})
+    listed = unet.describe_eip({"Limit": 100, "Offset": 0})
+    assert listed["TotalCount"] == 1 and listed["UnbindCount"] == 0, listed
+    shown = listed["EIPSet"][0]
+    assert (shown["Name"], shown["Status"], shown["EIPId"]) == ("shop-web", "used", address["EIPId"]), listed
     info = cube.get_cube_extend_info({"CubeIds": identity, "Zone": ZONE})["ExtendInfo"][0]
     assert (info["Name"], info["Tag"], info["Expiration"]) == ("renamed", "blue", 0), info
     assert info["Eip"][0]["EIPId"] == address["EIPId"] and info["Eip"][0]["EIPAddr"][0]["IP"], info

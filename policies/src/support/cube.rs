@@ -171,11 +171,6 @@ const OWN_REFUSED: &[Row] = &[
         "Cube has no host whose files could be mounted: use emptyDir, a ConfigMap or a Secret",
     ),
     refused(
-        "spec.volumes[].persistentVolumeClaim",
-        When::Present,
-        "burst does not carry claims to Cube: use nfs, or keep the pod on real nodes (policy off)",
-    ),
-    refused(
         "spec.volumes[].emptyDir.medium",
         When::IsNot(&[""]),
         "Cube has emptyDir on disk only: remove medium",
@@ -189,7 +184,7 @@ const OWN_REFUSED: &[Row] = &[
     refused(
         "spec.volumes[].*",
         When::Present,
-        "Cube mounts configMap, secret, emptyDir and nfs volumes only: use one of them",
+        "Cube mounts configMap, secret, emptyDir and nfs volumes and the UDisks of claims only: use one of them",
     ),
     refused(
         "spec.anyContainers[].volumeMounts[].mountPropagation",
@@ -257,6 +252,11 @@ const OWN_EMULATED: &[Row] = &[
     emulated("spec.securityContext.seLinuxChangePolicy", ISOLATED),
     emulated("spec.securityContext.fsGroupChangePolicy", "means nothing without fsGroup"),
     emulated("spec.securityContext.supplementalGroupsPolicy", "means nothing without supplementalGroups"),
+    emulated(
+        "spec.volumes[].persistentVolumeClaim",
+        "what it is bound to is looked up here: a UDisk (udisk.csi.ucloud.cn) with ext4 is attached, an nfs volume mounted; \
+         anything else is refused when the pod is made",
+    ),
     emulated("spec.volumes[].configMap", FILES),
     emulated("spec.volumes[].secret", FILES),
     emulated("spec.volumes[].emptyDir.sizeLimit", "left out: the pod's scratch space is 10Gi altogether"),

@@ -102,6 +102,15 @@ pub struct CreateRequest {
     pub needs_grant: bool,
 }
 
+/// A PersistentVolumeClaim and what stands behind it, as JSON.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The PersistentVolumeClaim.
+    pub claim: Value,
+    /// The PersistentVolume that it is bound to, if it is.
+    pub volume: Option<Value>,
+}
+
 /// Looks up what a pod refers to, as the virtual node's identity. `Ok(None)` is "does not exist".
 #[async_trait]
 pub trait Resolve: Send + Sync {
@@ -111,6 +120,30 @@ pub trait Resolve: Send + Sync {
     async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Value>, CloudError>;
     /// Services of the pod's namespace and `default/kubernetes`, as JSON, for service environment variables.
     async fn services(&self, namespace: &str) -> Result<Vec<Value>, CloudError>;
+    /// A PersistentVolumeClaim of a pod.
+    async fn claim(&self, namespace: &str, name: &str) -> Result<Option<Claim>, CloudError> {
+        let _ = (namespace, name);
+        Ok(None)
+    }
+    /// Keeps a text on the pod itself, where it outlives this process, unless one is kept there under this key: then that
+    /// one is answered and nothing is written. For what must not be done twice, before it is done.
+    ///
+    /// # Errors
+    /// When it is not certain that the text is kept: then what it stands for must not be done.
+    async fn keep_once(
+        &self,
+        pod: &PodIdentity,
+        key: &'static str,
+        text: &str,
+    ) -> Result<Option<String>, CloudError> {
+        let _ = (pod, text);
+        Err(CloudError::Retryable(format!("nothing is kept here, {key} neither")))
+    }
+    /// Drops what [`Resolve::keep_once`] keeps: what it stands for was not done.
+    async fn drop_kept(&self, pod: &PodIdentity, key: &'static str) -> Result<(), CloudError> {
+        let _ = (pod, key);
+        Ok(())
+    }
     /// Something to tell the pod's owner as a Warning event: `reason` is one of the event reasons of virtual-kubelet
     /// (`MandatoryConfigMapNotFound`, `OptionalSecretKeyNotFound`, `InvalidEnvironmentVariableNames`, …).
     fn notice(&self, reason: &'static str, message: &str) {

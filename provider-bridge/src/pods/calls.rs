@@ -24,7 +24,7 @@ use super::machine::Outcome;
 use super::permits::Permit;
 use super::table::{Answer, Work};
 use super::words;
-use crate::cloud::{CloudError, CreateRequest, Instance, PodIdentity, Provider, Resolve};
+use crate::cloud::{Claim, CloudError, CreateRequest, Instance, PodIdentity, Provider, Resolve};
 use crate::metrics;
 
 /// What calls are made with.
@@ -248,6 +248,23 @@ impl Resolve for Telling<'_> {
 
     async fn services(&self, namespace: &str) -> Result<Vec<Value>, CloudError> {
         self.resolve.services(namespace).await
+    }
+
+    async fn claim(&self, namespace: &str, name: &str) -> Result<Option<Claim>, CloudError> {
+        self.resolve.claim(namespace, name).await
+    }
+
+    async fn keep_once(
+        &self,
+        pod: &PodIdentity,
+        key: &'static str,
+        text: &str,
+    ) -> Result<Option<String>, CloudError> {
+        self.resolve.keep_once(pod, key, text).await
+    }
+
+    async fn drop_kept(&self, pod: &PodIdentity, key: &'static str) -> Result<(), CloudError> {
+        self.resolve.drop_kept(pod, key).await
     }
 
     fn notice(&self, reason: &'static str, message: &str) {

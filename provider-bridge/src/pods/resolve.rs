@@ -1,18 +1,21 @@
 //! Looks up ConfigMaps, Secrets and Services for pods, with the identity of the virtual node.
 //!
 //! Reads are live, so a pod never starts with the view of a cache that was not filled yet; Services and ConfigMaps are
-//! kept for a moment, because every pod of a namespace asks for the same ones. Secrets are never kept.
+//! kept for a moment, because every pod of a namespace asks for the same ones. Secrets are never kept. What a provider
+//! wants kept on a pod is an annotation, which the API server takes along with a status.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cluster::Outcome;
+use cluster::patch::{PodRef, patch_pod_status_with};
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cloud::{CloudError, Resolve};
+use crate::cloud::{Claim, CloudError, PodIdentity, Resolve};
 
 /// How long a Service list or ConfigMap is reused.
 const KEPT: Duration = Duration::from_secs(2);
@@ -64,6 +67,24 @@ impl KubeResolve {
         kept.get(path).filter(|(at, _)| at.elapsed() < KEPT).map(|(_, value)| value.clone())
     }
 
+    /// An annotation of exactly this pod, which must exist; `null` removes it.
+    async fn annotate(&self, pod: &PodIdentity, key: &str, value: Value) -> Result<(), CloudError> {
+        let PodIdentity { namespace, name, uid } = pod;
+        let annotations = json!({ key: value });
+        let pod = PodRef { namespace, name, uid };
+        let failed = |why: &str| {
+            CloudError::Retryable(format!(
+                "annotation {key} of pod {namespace}/{name} cannot be written: {why}"
+            ))
+        };
+        match patch_pod_status_with(&self.client, pod, &json!({}), Some(&annotations)).await {
+            Ok(Outcome::Done) => Ok(()),
+            Ok(Outcome::Gone | Outcome::Conflict) => Err(failed("the pod is gone")),
+            Ok(Outcome::Retry(_)) => Err(failed("the API server does not answer")),
+            Err(error) => Err(failed(&error.to_string())),
+        }
+    }
+
     /// `None` for "does not exist". Refusals count as retryable: the Node authorizer learns of a binding a moment late.
     async fn get(&self, path: &str) -> Result<Option<Value>, CloudError> {
         let failed = |e: &dyn std::fmt::Display| {
@@ -98,6 +119,45 @@ impl Resolve for KubeResolve {
             services.extend(self.kept("/api/v1/namespaces/default/services/kubernetes".to_owned()).await?);
         }
         Ok(services)
+    }
+
+    /// A volume counts once the claim is bound to it.
+    async fn claim(&self, namespace: &str, name: &str) -> Result<Option<Claim>, CloudError> {
+        let found =
+            self.get(&format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}")).await?;
+        let Some(claim) = found else { return Ok(None) };
+        let text = |pointer: &str| claim.pointer(pointer).and_then(Value::as_str);
+        let volume = match text("/spec/volumeName").filter(|_| text("/status/phase") == Some("Bound")) {
+            Some(volume) => self.get(&format!("/api/v1/persistentvolumes/{volume}")).await?,
+            None => None,
+        };
+        Ok(Some(Claim { claim, volume }))
+    }
+
+    /// With the pod's UID before the text: an annotation that was copied from another pod is none.
+    async fn keep_once(
+        &self,
+        pod: &PodIdentity,
+        key: &'static str,
+        text: &str,
+    ) -> Result<Option<String>, CloudError> {
+        let PodIdentity { namespace, name, uid } = pod;
+        let found = self.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await?;
+        let found = found.filter(|found| found.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid));
+        let Some(found) = found else {
+            return Err(CloudError::Retryable(format!("pod {namespace}/{name} is gone from the API server")));
+        };
+        let annotations = found.pointer("/metadata/annotations");
+        let kept = annotations.and_then(|all| all.get(key)?.as_str()?.strip_prefix(uid)?.strip_prefix(' '));
+        if let Some(kept) = kept {
+            return Ok(Some(kept.to_owned()));
+        }
+        self.annotate(pod, key, format!("{uid} {text}").into()).await?;
+        Ok(None)
+    }
+
+    async fn drop_kept(&self, pod: &PodIdentity, key: &'static str) -> Result<(), CloudError> {
+        self.annotate(pod, key, Value::Null).await
     }
 }
 
@@ -151,5 +211,46 @@ mod tests {
         tokio::time::sleep(KEPT).await;
         assert!(resolve.config_map("shop", "web").await.unwrap().is_some());
         assert_eq!(api.requests_of("GET", "/configmaps/").len(), 2);
+    }
+
+    /// Guards the bill: what is kept is on the pod, for whoever asks next, and an error where that is not certain.
+    #[tokio::test(start_paused = true)]
+    async fn a_text_is_kept_once_on_exactly_this_pod() {
+        const KEY: &str = "burst.io/prepaid-create";
+        let api = FakeApi::new();
+        let mut web = object("Pod", "shop", "web");
+        web["metadata"]["uid"] = json!("u1");
+        web["metadata"]["annotations"] = json!({ KEY: "u0 copied from another pod" });
+        api.put(web);
+        let pod = |uid: &str| PodIdentity { uid: uid.into(), namespace: "shop".into(), name: "web".into() };
+        let resolve = KubeResolve::new(api.client());
+        assert_eq!(resolve.keep_once(&pod("u1"), KEY, "first").await, Ok(None));
+        let after_a_restart = KubeResolve::new(api.client());
+        assert_eq!(after_a_restart.keep_once(&pod("u1"), KEY, "second").await, Ok(Some("first".into())));
+        assert!(resolve.keep_once(&pod("u2"), KEY, "x").await.is_err());
+        resolve.drop_kept(&pod("u1"), KEY).await.unwrap();
+        api.fault(Fault::status(500).on("PATCH", "/pods/web"));
+        assert!(resolve.keep_once(&pod("u1"), KEY, "third").await.is_err());
+        api.clear_faults();
+        assert_eq!(resolve.keep_once(&pod("u1"), KEY, "third").await, Ok(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_comes_with_its_volume_once_it_is_bound() {
+        let api = FakeApi::new();
+        api.register("v1", "PersistentVolumeClaim", "persistentvolumeclaims", true);
+        api.register("v1", "PersistentVolume", "persistentvolumes", false);
+        let resolve = KubeResolve::new(api.client());
+        assert!(resolve.claim("shop", "data").await.unwrap().is_none());
+        let mut claim = object("PersistentVolumeClaim", "shop", "data");
+        claim["spec"] = json!({"volumeName": "pv-1"});
+        claim["status"] = json!({"phase": "Pending"});
+        api.put(claim.clone());
+        assert!(resolve.claim("shop", "data").await.unwrap().unwrap().volume.is_none());
+        claim["status"] = json!({"phase": "Bound"});
+        api.put(claim);
+        api.put(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-1"}}));
+        let found = resolve.claim("shop", "data").await.unwrap().unwrap();
+        assert_eq!(found.volume.unwrap()["metadata"]["name"], "pv-1");
     }
 }

@@ -31,6 +31,9 @@ mod resizes;
 mod scale_in;
 mod stockout;
 mod topology;
+mod ucloud;
+mod ucloud_disks;
+mod ucloud_money;
 mod verify;
 mod virtual_kubelet;
 mod waits;
@@ -111,6 +114,13 @@ const CASES: &[(&str, Case)] = cases![
     alibaba::virtual_nodes_by_number,
     alibaba::the_old_pages_node_and_variables,
     virtual_kubelet::the_mock_outside_the_cluster,
+    ucloud::examples_of_the_vendors_page,
+    ucloud::wrong_pods_are_refused_with_the_remedy,
+    ucloud::disabled_then_deleted,
+    ucloud::logs_and_commands_say_where,
+    ucloud_disks::the_vendors_disk_example,
+    ucloud_money::an_address_is_bought_and_goes_with_its_pod,
+    ucloud_money::what_is_paid_in_advance_is_bought_once,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];

@@ -4,16 +4,13 @@
 
 use crate::support::annotations::{
     Annotation,
-    Sent::{self, As, By, Not},
+    Sent::{self, As, By},
     Values::{self, Flag, OneOf, Text, Whole},
 };
 
 const fn row(key: &'static str, values: Values, sent: Sent) -> Annotation {
     Annotation { key, values, sent }
 }
-
-const BOUGHT: &str =
-    "it is for addresses that are bought with the pod, and burst binds only those that there are";
 
 /// Whether an elastic address is bound.
 pub const EIP: &str = "cube.ucloud.cn/cube-eip";
@@ -23,6 +20,16 @@ pub const EIP_ID: &str = "cube.ucloud.cn/cube-eip-id";
 pub const EIP_RELEASE: &str = "cube.ucloud.cn/cube-eip-release";
 /// Its firewall.
 pub const EIP_FIREWALL: &str = "cube.ucloud.cn/cube-eip-security-group-id";
+/// How an address that is bought is paid.
+pub const EIP_PAY_MODE: &str = "cube.ucloud.cn/cube-eip-paymode";
+/// The shared bandwidth that it uses.
+pub const EIP_SHARE: &str = "cube.ucloud.cn/cube-eip-share-bandwidth-id";
+/// Its own bandwidth.
+pub const EIP_BANDWIDTH: &str = "cube.ucloud.cn/cube-eip-bandwidth";
+/// Whether it is paid in advance.
+pub const EIP_CHARGE_TYPE: &str = "cube.ucloud.cn/cube-eip-chargetype";
+/// For how long.
+pub const EIP_QUANTITY: &str = "cube.ucloud.cn/cube-eip-quantity";
 /// Business group.
 pub const TAG: &str = "cube.ucloud.cn/cube-tag";
 /// How the pod is paid.
@@ -38,14 +45,24 @@ pub const ANNOTATIONS: &[Annotation] = &[
     row(
         EIP,
         Flag,
-        By("true binds the address that cube-eip-id names; without one the pod is refused, burst buys none"),
+        By(
+            "true binds the address that cube-eip-id names, else one that is bought for the pod (AllocateEIP)",
+        ),
     ),
     row(EIP_ID, Text, By("this address is bound to the pod (BindEIP)")),
     row(EIP_RELEASE, Flag, By("ReleaseEIP of DeleteCubePod; true unless it says false")),
     row(EIP_FIREWALL, Text, By("this firewall is set on the address (GrantFirewall)")),
-    row("cube.ucloud.cn/cube-eip-paymode", OneOf(&["traffic", "bandwidth", "sharebandwidth"]), Not(BOUGHT)),
-    row("cube.ucloud.cn/cube-eip-share-bandwidth-id", Text, Not(BOUGHT)),
-    row("cube.ucloud.cn/cube-eip-bandwidth", Whole(0, 800), Not(BOUGHT)),
-    row("cube.ucloud.cn/cube-eip-chargetype", OneOf(&["year", "month", "dynamic"]), Not(BOUGHT)),
-    row("cube.ucloud.cn/cube-eip-quantity", Whole(0, 120), Not(BOUGHT)),
+    row(
+        EIP_PAY_MODE,
+        OneOf(&["traffic", "bandwidth", "sharebandwidth"]),
+        By("PayMode of AllocateEIP; bandwidth"),
+    ),
+    row(EIP_SHARE, Text, By("ShareBandwidthId of AllocateEIP; needed by sharebandwidth")),
+    row(EIP_BANDWIDTH, Whole(0, 800), By("Bandwidth of AllocateEIP; 2, and 0 with sharebandwidth")),
+    row(
+        EIP_CHARGE_TYPE,
+        OneOf(&["year", "month", "dynamic"]),
+        By("ChargeType of AllocateEIP; as cube-chargetype says, dynamic for postpay"),
+    ),
+    row(EIP_QUANTITY, Whole(0, 120), By("Quantity of AllocateEIP; as cube-quantity says")),
 ];

@@ -80,10 +80,10 @@ fn volumes_fields_and_security() {
         pod["spec"]["volumes"] = json!([volume]);
         pod
     };
-    for kind in ["configMap", "secret", "emptyDir", "nfs"] {
+    for kind in ["configMap", "secret", "emptyDir", "nfs", "persistentVolumeClaim"] {
         fields(&volume(json!({"name": "v", (kind): {"name": "x"}})), &[]);
     }
-    for kind in ["hostPath", "persistentVolumeClaim", "downwardAPI", "csi", "projected"] {
+    for kind in ["hostPath", "downwardAPI", "csi", "projected"] {
         let field = format!("spec.volumes[0].{kind}");
         fields(&volume(json!({"name": "v", (kind): {"name": "x"}})), &[&field]);
     }

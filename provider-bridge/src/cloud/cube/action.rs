@@ -11,6 +11,10 @@ pub(super) enum Action {
     ListPods,
     BindAddress,
     GrantFirewall,
+    ExecToken,
+    BuyAddress,
+    ListAddresses,
+    ReleaseAddress,
 }
 
 impl Action {
@@ -23,6 +27,10 @@ impl Action {
             Self::ListPods => "ListCubePod",
             Self::BindAddress => "BindEIP",
             Self::GrantFirewall => "GrantFirewall",
+            Self::ExecToken => "GetCubeExecToken",
+            Self::BuyAddress => "AllocateEIP",
+            Self::ListAddresses => "DescribeEIP",
+            Self::ReleaseAddress => "ReleaseEIP",
         }
     }
 
@@ -34,6 +42,10 @@ impl Action {
             Self::ListPods => "list Cube pods",
             Self::BindAddress => "bind an address to Cube pod",
             Self::GrantFirewall => "set the firewall of Cube pod",
+            Self::ExecToken => "open a terminal of Cube pod",
+            Self::BuyAddress => "buy an address for Cube pod",
+            Self::ListAddresses => "list the addresses for Cube pod",
+            Self::ReleaseAddress => "release address",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -60,6 +61,8 @@ struct Memory {
     listed: Option<Listed>,
     /// By pod UID.
     sent: HashMap<String, Sent>,
+    /// By pod UID: what this process keeps on the pod of an order that is paid in advance, until it is sent.
+    orders: HashMap<String, String>,
     /// By id: whether the elastic address goes with the pod, where it has one.
     releases: HashMap<String, bool>,
 }
@@ -75,7 +78,7 @@ impl Api {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn call(&self, action: Action, object: &str, tree: Value) -> Result<Value, Refusal> {
+    pub(super) async fn call(&self, action: Action, object: &str, tree: Value) -> Result<Value, Refusal> {
         let parameters: Pairs = tree.as_object().map(flatten).unwrap_or_default();
         self.client.call(&Operation::new(action, object), parameters).await
     }
@@ -108,11 +111,15 @@ impl Api {
         }
     }
 
+    /// Whether the elastic address of a pod goes with it; none where it has none.
+    pub(super) fn releases(&self, id: &str) -> Option<bool> {
+        self.memory().releases.get(id).copied()
+    }
+
     /// Asks for deletion; a pod that is gone is as good.
     pub(super) async fn delete(&self, id: &str) -> Result<(), Refusal> {
         let mut tree = json!({"Zone": self.settings.zone, "CubeId": id});
-        let releases = self.memory().releases.get(id).copied();
-        if let Some(releases) = releases {
+        if let Some(releases) = self.releases(id) {
             tree["ReleaseEIP"] = releases.into();
         }
         match self.call(Action::DeletePod, id, tree).await {
@@ -123,6 +130,14 @@ impl Api {
             },
             other => other.map(drop),
         }
+    }
+
+    /// Where a container's terminal can be opened, once and within five minutes. The address is as good as a password.
+    pub(super) async fn terminal(&self, id: &str, container: &str) -> Result<String, Refusal> {
+        let tree = json!({"Zone": self.settings.zone, "CubeId": id, "ContainerName": container});
+        let answer = self.call(Action::ExecToken, id, tree).await?;
+        let url = answer.get("TerminalUrl").and_then(Value::as_str).filter(|url| !url.is_empty());
+        url.map(str::to_owned).ok_or_else(|| unreadable(id, "no TerminalUrl in the answer"))
     }
 
     /// Every pod of this cluster and node set, from one complete list that begins now. Never a part: an error is an error.
@@ -209,6 +224,21 @@ impl Api {
     /// A create is about to be sent.
     pub(super) fn sending(&self, uid: &str, prepaid: bool) {
         self.memory().sent.insert(uid.to_owned(), Sent { at: Instant::now(), prepaid });
+    }
+
+    /// The text by which this process knows its own order of a pod that is paid in advance.
+    pub(super) fn order(&self, uid: &str) -> String {
+        let mut memory = self.memory();
+        let mine = memory.orders.entry(uid.to_owned()).or_insert_with(|| {
+            // Two processes do not begin an order of one pod in the same nanosecond.
+            Timestamp::now().to_string()
+        });
+        mine.clone()
+    }
+
+    /// The order was filled, or may have been: the next one would be another.
+    pub(super) fn ordered(&self, uid: &str) {
+        self.memory().orders.remove(uid);
     }
 
     /// Its outcome is known.

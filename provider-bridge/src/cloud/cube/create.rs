@@ -2,12 +2,13 @@
 //!
 //! First a look at the list. A create whose answer is lost may take effect until the gateway gives up; so after one the
 //! list is looked at again and again, and only when that time is over is the create sent anew. One that is paid in
-//! advance is not: it would be paid twice. What slips through (our memory is lost with the process) is removed by the
-//! watch.
+//! advance is not: it would be paid twice. That it is about to be sent is written on the pod first, where the next process
+//! finds it. What slips through of the others (our memory is lost with the process) is removed by the watch.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use policies::keys::PREPAID_CREATE;
 use policies::resources::Resources;
 use serde_json::json;
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use crate::cloud::{CloudError, CreateRequest, Instance, Resolve};
 
 use super::address;
 use super::api::{Api, Sent};
+use super::disks;
 use super::fault::Refusal;
 use super::forge::{self, Forged};
 use super::names;
@@ -34,7 +36,7 @@ pub(super) async fn create(
         api.answered(uid);
         // The answer of the create may be what was lost before the address was bound.
         if let Some(wanted) = address::wanted(&forge::annotations(request)).ok().flatten() {
-            address::bind(api, &found, &wanted, resolve).await?;
+            address::bind(api, &found, &wanted, resolve).await;
         }
         return Ok(found);
     }
@@ -42,13 +44,18 @@ pub(super) async fn create(
         wait(api, request, sent)?;
     }
     let resolved = fetch(references(&request.object, &[]), &request.pod.namespace, resolve).await?;
-    let forged = forge::forge(&api.settings, request, &resolved).map_err(|problem| tell(problem, resolve))?;
+    let claims = disks::claims(&request.object, &request.pod.namespace, resolve).await?;
+    let forged =
+        forge::forge(&api.settings, request, &resolved, &claims).map_err(|problem| tell(problem, resolve))?;
     for notice in &forged.notices {
         resolve.notice(notice.reason, &notice.message);
     }
-    let instance = send(api, request, &forged).await?;
+    if forged.prepaid {
+        begin(api, request, resolve).await?;
+    }
+    let instance = send(api, request, &forged, resolve).await?;
     if let Some(wanted) = &forged.address {
-        address::bind(api, &instance, wanted, resolve).await?;
+        address::bind(api, &instance, wanted, resolve).await;
     }
     Ok(instance)
 }
@@ -76,10 +83,7 @@ async fn look(api: &Api, uid: &str, sent: Option<Sent>) -> Result<Option<Instanc
 fn wait(api: &Api, request: &CreateRequest, sent: Sent) -> Result<(), CloudError> {
     let name = names::cube(&request.pod);
     if sent.prepaid {
-        return Err(CloudError::Retryable(format!(
-            "the answer to the create of {name}, which is paid in advance, was lost, and no such pod is seen: it is not sent \
-             again; look into the bills of Cube, then delete this pod"
-        )));
+        return Err(not_again(&name));
     }
     let left = api.settings.lost_answer.saturating_sub(sent.at.elapsed());
     if left.is_zero() {
@@ -91,18 +95,41 @@ fn wait(api: &Api, request: &CreateRequest, sent: Sent) -> Result<(), CloudError
     )))
 }
 
-async fn send(api: &Api, request: &CreateRequest, forged: &Forged) -> Result<Instance, CloudError> {
+fn not_again(name: &str) -> CloudError {
+    CloudError::Retryable(format!(
+        "the create of {name}, which is paid in advance, was sent, and no such pod is seen: it is not sent again; look into \
+         the bills of Cube, then delete this pod"
+    ))
+}
+
+/// Writes on the pod that its order is about to be sent; refuses if that stands there already and is not our own.
+async fn begin(api: &Api, request: &CreateRequest, resolve: &dyn Resolve) -> Result<(), CloudError> {
+    let mine = api.order(&request.pod.uid);
+    match resolve.keep_once(&request.pod, PREPAID_CREATE, &mine).await? {
+        Some(other) if other != mine => Err(not_again(&names::cube(&request.pod))),
+        _ => Ok(()),
+    }
+}
+
+async fn send(
+    api: &Api,
+    request: &CreateRequest,
+    forged: &Forged,
+    resolve: &dyn Resolve,
+) -> Result<Instance, CloudError> {
     let uid = &request.pod.uid;
     // Before the call: whoever waits for the answer may be stopped.
     api.sending(uid, forged.prepaid);
     match api.create(&forged.name, forged.parameters.clone()).await {
         Ok(id) => {
             api.answered(uid);
+            api.ordered(uid);
             let made = made(request, forged, id);
             api.made(&made, forged.address.as_ref().map(|wanted| wanted.releases));
             Ok(made)
         }
         Err(Refusal::Unknown(text)) => {
+            api.ordered(uid);
             let found = look(api, uid, api.sent(uid)).await?;
             if let Some(found) = found {
                 api.answered(uid);
@@ -112,6 +139,12 @@ async fn send(api: &Api, request: &CreateRequest, forged: &Forged) -> Result<Ins
         }
         Err(refusal) => {
             api.answered(uid);
+            // Kept or not: this process knows its own order again.
+            if forged.prepaid
+                && let Err(error) = resolve.drop_kept(&request.pod, PREPAID_CREATE).await
+            {
+                tracing::warn!(uid, %error, "the order of a pod that was refused stands on it still");
+            }
             Err(refusal.into())
         }
     }

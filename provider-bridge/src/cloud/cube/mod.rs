@@ -21,6 +21,7 @@ mod address;
 mod api;
 mod client;
 mod create;
+mod disks;
 mod fault;
 mod forge;
 mod names;
@@ -58,9 +59,10 @@ impl Provider for CubeProvider {
         policies::keys::PROVIDER_UCLOUD
     }
 
-    /// Logs and commands exist as pages of the vendor's console only: a token and an address of a terminal.
+    /// Logs and commands exist as pages of the vendor's console only. Commands are asked for all the same: the answer
+    /// names the page where a terminal can be opened.
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: false, exec: false, attach: false, port_forward: true }
+        Capabilities { watch: true, logs: false, exec: true, attach: false, port_forward: true }
     }
 
     /// There is nothing to make; that keys, project and zone work is worth knowing before the first pod.
@@ -74,7 +76,11 @@ impl Provider for CubeProvider {
 
     /// The grace period is the pod's own, from its creation.
     async fn delete(&self, instance: &Instance, _grace_seconds: u32) -> Result<(), CloudError> {
+        let releases = self.api.releases(&instance.id);
         self.api.delete(&instance.id).await?;
+        if releases == Some(true) {
+            address::release_unbound(&self.api, &instance.pod).await?;
+        }
         self.api.changes.ending(instance);
         Ok(())
     }
@@ -101,6 +107,7 @@ impl Provider for CubeProvider {
         )))
     }
 
+    /// The terminal's protocol is not documented, so nothing can be run in it from here; its page can be opened.
     async fn exec(
         &self,
         instance: &Instance,
@@ -108,9 +115,10 @@ impl Provider for CubeProvider {
         _request: &ExecRequest,
         _streams: ExecProviderEnd,
     ) -> Result<(), CloudError> {
+        let url = self.api.terminal(&instance.id, container).await?;
         Err(CloudError::Invalid(format!(
-            "the API of Cube has no documented terminal of container {container}: open that of {} in the console of Cube",
-            instance.id
+            "Cube takes no commands through its API; a terminal of container {container} can be opened in a browser, once \
+             and within 5 minutes: {url}"
         )))
     }
 }

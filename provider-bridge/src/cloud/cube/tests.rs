@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::forge::tests::{request, settings};
 use super::*;
+use crate::cloud::PodIdentity;
 
 /// What the cloud holds, and how it behaves.
 #[derive(Debug, Default)]
@@ -28,6 +29,12 @@ struct Cloud {
     hidden: Vec<String>,
     /// The next list fails.
     fail: bool,
+    /// Addresses: id, name, pod.
+    addresses: Vec<(String, String, String)>,
+    /// The answer to the next purchase of an address is lost.
+    lose_address: bool,
+    /// The balance is too low to buy anything.
+    poor: bool,
 }
 
 impl Cloud {
@@ -45,6 +52,7 @@ impl Cloud {
         let get = |name: &str| form.get(name).cloned().unwrap_or_default();
         let encode = |pod: &Value| STANDARD.encode(serde_saphyr::to_string(pod).unwrap());
         match get("Action").as_str() {
+            "CreateCubePod" if self.poor => json!({"RetCode": 520, "Message": "balance"}),
             "CreateCubePod" => {
                 let lost = (!self.lose.is_empty()).then(|| self.lose.remove(0));
                 let yaml = String::from_utf8(STANDARD.decode(get("Pod")).unwrap()).unwrap();
@@ -78,7 +86,38 @@ impl Cloud {
                     return json!({"RetCode": 230, "Message": "Params [CubeId] not available"});
                 }
                 self.deleted.push(get("CubeId"));
+                self.addresses.retain(|(_, _, pod)| *pod != get("CubeId") || get("ReleaseEIP") != "true");
                 json!({"RetCode": 0})
+            }
+            "AllocateEIP" => {
+                let id = format!("eip-{}", self.addresses.len());
+                self.addresses.push((id.clone(), get("Name"), String::new()));
+                if std::mem::take(&mut self.lose_address) {
+                    return json!({"RetCode": 110, "Message": "gateway timeout"});
+                }
+                json!({"RetCode": 0, "EIPSet": [{"EIPId": id}]})
+            }
+            "DescribeEIP" => {
+                let status = |pod: &str| if pod.is_empty() { "free" } else { "used" };
+                let all = self
+                    .addresses
+                    .iter()
+                    .map(|(id, name, pod)| json!({"EIPId": id, "Name": name, "Status": status(pod)}));
+                let all: Vec<Value> = all.collect();
+                json!({"RetCode": 0, "TotalCount": all.len(), "EIPSet": all})
+            }
+            "BindEIP" => {
+                let mine = self.addresses.iter_mut().filter(|(id, ..)| *id == get("EIPId"));
+                mine.for_each(|(_, _, pod)| *pod = get("ResourceId"));
+                json!({"RetCode": 0})
+            }
+            "ReleaseEIP" => {
+                self.addresses.retain(|(id, ..)| *id != get("EIPId"));
+                json!({"RetCode": 0})
+            }
+            "GetCubeExecToken" => {
+                let page = format!("https://console/terminal?token=t-{}", get("ContainerName"));
+                json!({"RetCode": 0, "Token": "t", "TerminalUrl": page})
             }
             other => json!({"RetCode": 161, "Message": format!("Action [{other}] not found")}),
         }
@@ -90,6 +129,7 @@ pub(in crate::cloud) struct Bench {
     cloud: Arc<Mutex<Cloud>>,
     provider: CubeProvider,
     settings: CubeSettings,
+    home: Home,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -118,7 +158,8 @@ impl Bench {
         let poll = Duration::from_millis(100);
         let settings = CubeSettings { endpoint, poll, ..settings };
         let provider = CubeProvider::new(settings.clone()).unwrap();
-        Self { cloud, provider, settings, _server: AbortOnDropHandle::new(server) }
+        let home = Home::default();
+        Self { cloud, provider, settings, home, _server: AbortOnDropHandle::new(server) }
     }
 
     pub(in crate::cloud) fn provider(&self) -> &CubeProvider {
@@ -150,9 +191,13 @@ impl Bench {
     }
 
     async fn create(&self, annotations: Value) -> Result<Instance, CloudError> {
+        self.create_by(&self.provider, annotations).await
+    }
+
+    async fn create_by(&self, provider: &CubeProvider, annotations: Value) -> Result<Instance, CloudError> {
         let pod = json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u-1", "annotations": annotations},
             "spec": {"containers": [{"name": "c", "image": "uhub.service.ucloud.cn/u/i"}]}});
-        self.provider.create(&request(&pod), &Nothing).await
+        provider.create(&request(&pod), &self.home).await
     }
 }
 
@@ -176,11 +221,37 @@ async fn serve(mut stream: TcpStream, cloud: Arc<Mutex<Cloud>>) {
     let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
 }
 
-/// A cluster without objects.
-struct Nothing;
+/// A cluster without objects, which keeps what it is told to.
+#[derive(Default)]
+struct Home {
+    kept: Mutex<BTreeMap<String, String>>,
+    /// Nothing can be written.
+    down: std::sync::atomic::AtomicBool,
+}
 
 #[async_trait]
-impl Resolve for Nothing {
+impl Resolve for Home {
+    async fn keep_once(
+        &self,
+        pod: &PodIdentity,
+        key: &'static str,
+        text: &str,
+    ) -> Result<Option<String>, CloudError> {
+        if self.down.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(CloudError::Retryable("the API server is down".into()));
+        }
+        let key = format!("{} {key}", pod.uid);
+        let mut kept = self.kept.lock().unwrap();
+        let before = kept.get(&key).cloned();
+        if before.is_none() {
+            kept.insert(key, text.to_owned());
+        }
+        Ok(before)
+    }
+    async fn drop_kept(&self, pod: &PodIdentity, key: &'static str) -> Result<(), CloudError> {
+        self.kept.lock().unwrap().remove(&format!("{} {key}", pod.uid));
+        Ok(())
+    }
     async fn config_map(&self, _: &str, _: &str) -> Result<Option<Value>, CloudError> {
         Ok(None)
     }
@@ -236,6 +307,77 @@ async fn a_create_that_had_no_effect_is_sent_again_unless_it_is_prepaid() {
         assert!(text.contains("paid in advance") && text.contains("not sent again"), "{text}");
     }
     assert_eq!(bench.with(|cloud| cloud.made), 0);
+}
+
+/// Guards the bill: the answer is lost, the list lags, and the bridge starts anew. What is paid in advance is bought once
+/// all the same, and what was bought is adopted when it shows.
+#[tokio::test]
+async fn what_is_paid_in_advance_is_not_bought_again_after_a_restart() {
+    let bench = Bench::new(Duration::ZERO).await;
+    let prepaid = json!({"cube.ucloud.cn/cube-chargetype": "month"});
+    bench.with(|cloud| (cloud.lose, cloud.hidden) = (vec![true], vec!["cube-1".to_owned()]));
+    assert!(bench.create(prepaid.clone()).await.is_err());
+    let next = bench.another();
+    for _ in 0..3 {
+        let text = bench.create_by(&next, prepaid.clone()).await.unwrap_err().to_string();
+        assert!(text.contains("paid in advance") && text.contains("not sent again"), "{text}");
+    }
+    bench.with(|cloud| cloud.hidden.clear());
+    let found = loop {
+        // A list that began before is good for a moment.
+        match bench.create_by(&next, prepaid.clone()).await {
+            Ok(found) => break found,
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    };
+    assert_eq!((found.id.as_str(), bench.with(|cloud| cloud.made)), ("cube-1", 1));
+}
+
+/// What was refused for certain, or never sent because the pod could not be written to, is bought when that is over.
+#[tokio::test]
+async fn what_is_paid_in_advance_is_bought_after_a_refusal() {
+    let bench = Bench::new(Duration::ZERO).await;
+    let prepaid = json!({"cube.ucloud.cn/cube-chargetype": "year"});
+    bench.home.down.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(bench.create(prepaid.clone()).await.is_err());
+    assert_eq!(bench.with(|cloud| cloud.made), 0, "nothing is sent that is not written down first");
+    bench.home.down.store(false, std::sync::atomic::Ordering::Relaxed);
+    bench.with(|cloud| cloud.poor = true);
+    assert!(matches!(bench.create(prepaid.clone()).await, Err(CloudError::Account(_))));
+    let next = bench.another();
+    assert!(matches!(bench.create_by(&next, prepaid.clone()).await, Err(CloudError::Account(_))));
+    bench.with(|cloud| cloud.poor = false);
+    assert_eq!(bench.create_by(&next, prepaid.clone()).await.unwrap().id, "cube-1");
+    // Gone, it is not bought a second time: neither by this process nor by the next.
+    bench.with(|cloud| cloud.pods.clear());
+    next.api.gone("cube-1");
+    for provider in [&next, &bench.another()] {
+        assert!(bench.create_by(provider, prepaid.clone()).await.is_err());
+    }
+    assert_eq!(bench.with(|cloud| cloud.made), 1);
+}
+
+/// Guards the bill: an address whose purchase had no answer is found by its name and bound, one and no more, also by the
+/// next process; and none is left when the pod goes, bound or not.
+#[tokio::test]
+async fn a_lost_answer_buys_no_second_address() {
+    let bench = Bench::new(Duration::ZERO).await;
+    for charge in ["dynamic", "month"] {
+        let wanted = json!({"cube.ucloud.cn/cube-eip": "true", "cube.ucloud.cn/cube-eip-chargetype": charge});
+        bench.with(|cloud| cloud.lose_address = true);
+        let next = bench.another();
+        let made = bench.create_by(&next, wanted.clone()).await.unwrap();
+        bench.create_by(&bench.another(), wanted.clone()).await.unwrap();
+        let addresses = bench.with(|cloud| cloud.addresses.clone());
+        assert!(matches!(addresses.as_slice(), [(_, _, pod)] if *pod == made.id), "{addresses:?}");
+        bench.with(|cloud| {
+            let name = cloud.addresses[0].1.clone();
+            cloud.addresses.push(("eip-free".into(), name, String::new()));
+        });
+        next.list().await.unwrap();
+        next.delete(&made, 0).await.unwrap();
+        assert_eq!(bench.with(|cloud| cloud.addresses.len()), 0);
+    }
 }
 
 /// What another life of the bridge left behind: the older one stays, is told, and its end is told.
@@ -297,4 +439,10 @@ async fn logs_and_commands_are_refused_in_words() {
     let made = bench.create(json!({})).await.unwrap();
     let text = bench.provider.logs(&made, "c", &LogOptions::default()).await.err().unwrap().to_string();
     assert!(text.contains("console of Cube"), "{text}");
+    let command =
+        ExecRequest { command: vec!["ls".into()], stdin: false, stdout: true, stderr: true, tty: false };
+    let (ours, theirs) = crate::streams::exec_pair(1);
+    let text = bench.provider.exec(&made, "c", &command, theirs).await.unwrap_err().to_string();
+    assert!(text.contains("https://console/terminal?token=t-c") && text.contains("once"), "{text}");
+    drop(ours);
 }

@@ -53,6 +53,7 @@ pub(in crate::facade) fn answer(
             *cube.variants.write().unwrap_or_else(PoisonError::into_inner) = variants;
             json!(variants)
         }),
+        (&Method::GET, "/_sim/disks") => Ok(json!(life::attached(front))),
         (&Method::GET, "/_sim/unknown-parameters") => {
             Ok(json!(*cube.unknown.lock().unwrap_or_else(PoisonError::into_inner)))
         }

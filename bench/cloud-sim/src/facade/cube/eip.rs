@@ -19,6 +19,8 @@ pub(super) struct Address {
     operator: String,
     bandwidth: i64,
     pay_mode: String,
+    charge_type: String,
+    name: String,
     created: i64,
     /// The pod it is bound to.
     pod: Option<String>,
@@ -32,6 +34,34 @@ impl Address {
             "Status": if self.pod.is_some() { "used" } else { "free" }, "Resource": self.pod.as_deref().unwrap_or_default(),
         })
     }
+}
+
+/// DescribeEIP: without a filter all of them, oldest first.
+pub(super) fn describe(cube: &Cube, order: &Order) -> Result<Value, CubeError> {
+    let number = |name: &str, default: usize| {
+        let given = order.number(name);
+        given.map(|given| given.map_or(default, |number| usize::try_from(number).unwrap_or_default()))
+    };
+    let (offset, limit) = (number("Offset", 0)?, number("Limit", 20)?);
+    let wanted: Vec<&String> =
+        order.values.iter().filter(|(key, _)| key.starts_with("EIPIds.")).map(|(_, id)| id).collect();
+    let all = lock(cube);
+    let mut found: Vec<(&String, &Address)> =
+        all.iter().filter(|(id, _)| wanted.is_empty() || wanted.contains(id)).collect();
+    found.sort_by_key(|(id, address)| (address.created, *id));
+    let shown: Vec<Value> = (found.iter().skip(offset).take(limit))
+        .map(|(id, address)| {
+            let mut row = address.show(id);
+            row["Name"] = json!(address.name);
+            row["ChargeType"] = json!(address.charge_type);
+            let kind = if address.pod.is_some() { "cube" } else { "" };
+            row["Resource"] =
+                json!({"ResourceType": kind, "ResourceID": address.pod.as_deref().unwrap_or_default()});
+            row
+        })
+        .collect();
+    let unbound = found.iter().filter(|(_, address)| address.pod.is_none()).count();
+    Ok(json!({"TotalCount": found.len(), "UnbindCount": unbound, "EIPSet": shown}))
 }
 
 fn lock(cube: &Cube) -> MutexGuard<'_, BTreeMap<String, Address>> {
@@ -49,6 +79,7 @@ pub(super) fn allocate(front: &Front, cube: &Cube, order: &Order) -> Result<Valu
     let operator = order.required("OperatorName")?.to_owned();
     let bandwidth = order.number("Bandwidth")?.ok_or_else(|| CubeError::missing("Bandwidth"))?;
     let pay_mode = order.one_of("PayMode", &["Traffic", "Bandwidth", "ShareBandwidth"], "Bandwidth")?;
+    let charge_type = order.one_of("ChargeType", &["Year", "Month", "Dynamic"], "Month")?;
     let shared = order.text("ShareBandwidthId").is_some();
     if (pay_mode == "ShareBandwidth") != shared || shared != (bandwidth == 0) {
         return Err(CubeError::parameter("Bandwidth", "it is 0 with a shared bandwidth, and only then"));
@@ -63,6 +94,8 @@ pub(super) fn allocate(front: &Front, cube: &Cube, order: &Order) -> Result<Valu
         operator: operator.clone(),
         bandwidth,
         pay_mode: pay_mode.to_owned(),
+        charge_type: charge_type.to_owned(),
+        name: order.text("Name").unwrap_or("EIP").to_owned(),
         created: now.as_second(),
         pod: None,
     };

@@ -116,6 +116,10 @@ pub(super) fn create(
     } else if !cube.subnets.is_empty() {
         return Err(CubeError::parameter("SubnetId", "it does not exist"));
     }
+    let attached = attached(front);
+    if let Some(disk) = pod::disks(&checked.given).find(|disk| attached.contains_key(*disk)) {
+        return Err(CubeError::parameter("Pod", &format!("udisk {disk} is attached to another pod")));
+    }
     if let Some(refused) = CubeError::account(standing.state) {
         return Err(refused);
     }
@@ -137,6 +141,17 @@ pub(super) fn create(
     let created = created.ok_or_else(|| CubeError::new(150, "The id is taken"))?;
     front.cloud.launch(&created, plan, checked.size, stock_out);
     Ok(json!({"CubeId": id, "Pod": encoded(front, &created)?}))
+}
+
+/// The UDisks of all pods, and whose each is.
+pub(super) fn attached(front: &Front) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for stored in all(front) {
+        let object = stored.value();
+        let given = object.pointer("/cube/given").unwrap_or(&Value::Null);
+        out.extend(pod::disks(given).map(|disk| (disk.to_owned(), stored.uid.clone())));
+    }
+    out
 }
 
 #[allow(clippy::cast_precision_loss, reason = "cores are far below 2^52")]

@@ -267,6 +267,7 @@ fn dispatch(front: &Arc<Front>, cube: &Cube, order: &Order, injected: &Injected)
         "GetCubeMetrics" => more::metrics(front, order),
         "GetCubePrice" => more::price(order),
         "AllocateEIP" => eip::allocate(front, cube, order),
+        "DescribeEIP" => eip::describe(cube, order),
         "BindEIP" => eip::bind(front, cube, order),
         "UnBindEIP" => eip::unbind(cube, order),
         "ReleaseEIP" => eip::release(front, cube, order),

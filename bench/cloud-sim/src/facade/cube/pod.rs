@@ -180,6 +180,9 @@ fn volumes(spec: &Map<String, Value>, maps: &BTreeMap<String, Value>) -> Result<
             if disk.get("id").is_none() {
                 return Err(wrong(format!("udisk of volume {name} has no id")));
             }
+            if disk.get("fs").is_some_and(|system| system != "ext4") {
+                return Err(wrong(format!("udisk of volume {name}: the file system is not ext4")));
+            }
             out.push(json!({"name": name, "emptyDir": {}}));
         } else if volume.get("emptyDir").is_some() {
             out.push(json!({"name": name, "emptyDir": {}}));
@@ -188,6 +191,12 @@ fn volumes(spec: &Map<String, Value>, maps: &BTreeMap<String, Value>) -> Result<
         }
     }
     Ok(out)
+}
+
+/// The UDisks of a pod.
+pub(super) fn disks(given: &Value) -> impl Iterator<Item = &str> {
+    let volumes = given.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
+    volumes.filter_map(|volume| volume.pointer("/udisk/id")?.as_str())
 }
 
 /// Registry secrets: objects with credentials, or with the address of a registry in the VPC.
@@ -270,6 +279,8 @@ mod tests {
         );
         check(&format!("{GOOD}  volumes: [{{name: v, projected: {{}}}}]\n"), "is not secret");
         check(&format!("{GOOD}  volumes: [{{name: v, udisk: {{}}}}]\n"), "no id");
+        check(&format!("{GOOD}  volumes: [{{name: v, udisk: {{id: bsr-1, fs: xfs}}}}]\n"), "not ext4");
+        check(&format!("{GOOD}  volumes: [{{name: v, udisk: {{id: bsr-1, fs: ext4}}}}]\n"), "");
         check(&format!("{GOOD}  imagePullSecrets: [{{name: regcred}}]\n"), "imagePullSecret");
         check(
             &format!("{GOOD}  imagePullSecrets: [{{registry_type: external, username: u, password: p}}]\n"),

@@ -22,6 +22,7 @@ use crate::cloud::translate::json::{list, only, pairs, text};
 use crate::cloud::translate::{self, Notice, Problem, Resolved, Sizes, Sources, service_env};
 
 use super::address::{self, Wanted};
+use super::disks::Claims;
 use super::names;
 use super::settings::CubeSettings;
 
@@ -58,6 +59,7 @@ pub(super) fn forge(
     settings: &CubeSettings,
     request: &CreateRequest,
     resolved: &Resolved,
+    claims: &Claims,
 ) -> Result<Forged, Problem> {
     let pod = &*request.object;
     let annotations = annotations(request);
@@ -70,7 +72,7 @@ pub(super) fn forge(
         .map_err(|too_large| Problem::Invalid(too_large.to_string()))?;
     let mut notices: Vec<Notice> = Vec::new();
     let limits = cube::split(&asks, sold.size);
-    let spec = spec(settings, request, resolved, (&asks, &limits, sold.size), &mut notices)?;
+    let spec = spec(settings, request, (resolved, claims), (&asks, &limits, sold.size), &mut notices)?;
     let releases = address.as_ref().map(|wanted| wanted.releases);
     let document = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -119,7 +121,7 @@ fn refuse(pod: &Value, annotations: &BTreeMap<String, String>) -> Result<(), Pro
 fn spec(
     settings: &CubeSettings,
     request: &CreateRequest,
-    resolved: &Resolved,
+    (resolved, claims): (&Resolved, &Claims),
     (asks, limits, whole): (&[shape::Ask], &[Size], Size),
     notices: &mut Vec<Notice>,
 ) -> Result<Map<String, Value>, Problem> {
@@ -141,7 +143,7 @@ fn spec(
     let mut out = only(spec, &FIELDS);
     out.retain(|_, value| !value.is_null());
     out.extend(containers::translate(&sources, limits, notices)?);
-    insert_list(&mut out, "volumes", volumes::translate(&sources, notices)?);
+    insert_list(&mut out, "volumes", volumes::translate(&sources, claims, notices)?);
     insert_list(&mut out, "imagePullSecrets", registries::secrets(spec, resolved, notices));
     dns::fields(settings, request, spec, &mut out);
     if let Some(name) = hostname(spec, &request.pod.name) {

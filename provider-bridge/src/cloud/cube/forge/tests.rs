@@ -5,7 +5,7 @@ use policies::keys::tag;
 
 use super::*;
 use crate::cloud::access_keys::Credentials;
-use crate::cloud::{PodIdentity, golden};
+use crate::cloud::{Claim, PodIdentity, golden};
 
 pub(in crate::cloud::cube) fn settings() -> CubeSettings {
     CubeSettings {
@@ -60,6 +60,16 @@ fn resolved(input: &Value) -> Resolved {
     }
 }
 
+/// `{"claims": {name: {"claim": …, "volume": … or null} or null}}`.
+fn claims(input: &Value) -> Claims {
+    let all = input.get("claims").and_then(Value::as_object).cloned().unwrap_or_default();
+    let volume = |entry: &Value| Some(entry["volume"].clone()).filter(|volume| !volume.is_null());
+    let read = |entry: Value| {
+        (!entry.is_null()).then(|| Claim { volume: volume(&entry), claim: entry["claim"].clone() })
+    };
+    all.into_iter().map(|(name, entry)| (name, read(entry))).collect()
+}
+
 /// The YAML that was made, read again.
 fn document(forged: &Forged) -> Value {
     let yaml = STANDARD.decode(forged.parameters["Pod"].as_str().unwrap()).unwrap();
@@ -69,7 +79,7 @@ fn document(forged: &Forged) -> Value {
 #[test]
 fn goldens() {
     golden::check("cube", "forge", |input| {
-        match forge(&settings(), &request(&input["pod"]), &resolved(input)) {
+        match forge(&settings(), &request(&input["pod"]), &resolved(input), &claims(input)) {
             Ok(forged) => {
                 let mut parameters = forged.parameters.clone();
                 parameters["Pod"] = document(&forged);
@@ -96,7 +106,8 @@ fn one(more: &Value) -> Value {
 }
 
 fn made(pod: &Value) -> Forged {
-    forge(&settings(), &request(pod), &Resolved::default()).unwrap_or_else(|problem| panic!("{problem:?}"))
+    forge(&settings(), &request(pod), &Resolved::default(), &Claims::new())
+        .unwrap_or_else(|problem| panic!("{problem:?}"))
 }
 
 /// Guards the number of the public API, which is far below the vendor's page.
@@ -106,7 +117,7 @@ fn what_is_larger_than_16_kb_with_its_objects_is_refused_with_the_number() {
     spec["volumes"] = json!([{"name": "v", "configMap": {"name": "m"}}]);
     let run = |length: usize| {
         let objects = resolved(&json!({"configMaps": {"m": {"data": {"k": "x".repeat(length)}}}}));
-        forge(&settings(), &request(&pod(&spec, &json!({}))), &objects).map(drop)
+        forge(&settings(), &request(&pod(&spec, &json!({}))), &objects, &Claims::new()).map(drop)
     };
     assert!(run(11_000).is_ok());
     match run(13_000) {
@@ -125,8 +136,8 @@ fn identity_and_size_stand_in_the_yaml() {
         request(&pod(&one(&json!({"resources": {"requests": {"cpu": "3", "memory": "5Gi"}}})), &json!({})));
     wanted.pod.name.clone_from(&long);
     wanted.hidden = vec!["agent".into(), "logs".into()];
-    let forged =
-        forge(&settings(), &wanted, &Resolved::default()).unwrap_or_else(|problem| panic!("{problem:?}"));
+    let forged = forge(&settings(), &wanted, &Resolved::default(), &Claims::new())
+        .unwrap_or_else(|problem| panic!("{problem:?}"));
     let yaml = document(&forged);
     let metadata = &yaml["metadata"];
     assert_eq!(metadata["labels"][tag::POD_UID], "u-1");
@@ -154,7 +165,7 @@ fn how_a_pod_is_paid() {
 fn a_policys_annotations_win() {
     let pod = pod(&one(&json!({})), &json!({"cube.ucloud.cn/cube-chargetype": "nonsense"}));
     let mut request = request(&pod);
-    assert!(forge(&settings(), &request, &Resolved::default()).is_err());
+    assert!(forge(&settings(), &request, &Resolved::default(), &Claims::new()).is_err());
     request.annotations = [("cube.ucloud.cn/cube-chargetype".to_owned(), "postpay".to_owned())].into();
-    assert!(forge(&settings(), &request, &Resolved::default()).is_ok());
+    assert!(forge(&settings(), &request, &Resolved::default(), &Claims::new()).is_ok());
 }

@@ -4,17 +4,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use crate::cloud::cube::disks::{self, Claims};
 use crate::cloud::translate::json::{flag, list, text};
 use crate::cloud::translate::{Kind, Notice, Problem, Sources, content, is_injected_token, items};
 
 /// Every volume that Cube gets.
-pub(super) fn translate(sources: &Sources<'_>, notices: &mut Vec<Notice>) -> Result<Vec<Value>, Problem> {
+pub(super) fn translate(
+    sources: &Sources<'_>,
+    claims: &Claims,
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<Value>, Problem> {
     let volumes = sources.pod.get("spec").map(|spec| list(spec, "volumes")).unwrap_or_default();
     let kept = volumes.iter().filter(|volume| !is_injected_token(volume));
-    kept.map(|own| volume(own, sources, notices)).collect()
+    kept.map(|own| volume(own, sources, claims, notices)).collect()
 }
 
-fn volume(volume: &Value, sources: &Sources<'_>, notices: &mut Vec<Notice>) -> Result<Value, Problem> {
+fn volume(
+    volume: &Value,
+    sources: &Sources<'_>,
+    claims: &Claims,
+    notices: &mut Vec<Notice>,
+) -> Result<Value, Problem> {
     let name = text(volume, "name").unwrap_or_default();
     let user = format!("volume {name}");
     if let Some(source) = volume.get("nfs") {
@@ -22,6 +32,9 @@ fn volume(volume: &Value, sources: &Sources<'_>, notices: &mut Vec<Notice>) -> R
             format!("{}:{}", text(source, "server").unwrap_or_default(), text(source, "path").unwrap_or("/"));
         let option = if flag(source, "readOnly") { "vers=4.0,ro" } else { "vers=4.0" };
         return Ok(json!({"name": name, "nfs": {"address": address, "mountOption": option}}));
+    }
+    if let Some(source) = volume.get("persistentVolumeClaim") {
+        return disks::volume(name, source, claims, notices);
     }
     let (kind, source, named) = if let Some(source) = volume.get("configMap") {
         (Kind::ConfigMap, source, "name")
@@ -31,7 +44,7 @@ fn volume(volume: &Value, sources: &Sources<'_>, notices: &mut Vec<Notice>) -> R
         return Ok(json!({"name": name, "emptyDir": {}}));
     } else {
         return Err(Problem::Invalid(format!(
-            "{user}: Cube mounts configMap, secret, emptyDir and nfs volumes only"
+            "{user}: Cube mounts configMap, secret, emptyDir, nfs and UDisk volumes only"
         )));
     };
     let files = files(kind, (source, named), sources, &user, notices)?;
