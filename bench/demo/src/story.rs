@@ -17,7 +17,11 @@ const PEAK: usize = 20;
 const CALM: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How burst says that a cloud's API has no logs or commands.
-const NO_WAY_IN: [&str; 2] = ["the API of Cube has no", "is not offered by this virtual node"];
+const NO_WAY_IN: [&str; 3] = [
+    "the API of Cube has no",
+    "Cube takes no commands through its API",
+    "is not offered by this virtual node",
+];
 
 pub(crate) struct Story<'a> {
     pub(crate) choice: Choice,
