@@ -8,9 +8,11 @@ use http::Method;
 use crate::cloud::CloudError;
 use crate::cloud::kubelike::{Call, Client, Named, Operation, Page, Refusal, Verb};
 
+use super::settings::Generation;
+
 /// Deletes the namespace. One in which a pod is left belongs to a virtual node of another bridge and stays.
-pub(super) async fn run(client: &Client, namespace: &str) -> Result<(), CloudError> {
-    let path = format!("/api/v1/namespaces/{namespace}");
+pub(super) async fn run(client: &Client, generation: Generation, namespace: &str) -> Result<(), CloudError> {
+    let path = format!("{}/namespaces/{namespace}", generation.root());
     let operation = |verb| Operation::new(super::CLOUD, verb, namespace);
     let list = Call::new(operation(Verb::ListPods), Method::GET, format!("{path}/pods"));
     let left = match client.json::<Page<Named>>(&list).await {

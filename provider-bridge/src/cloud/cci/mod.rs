@@ -103,7 +103,7 @@ impl Provider for CciProvider {
     }
 
     async fn leave(&self) -> Result<(), CloudError> {
-        leave::run(&self.api.client, &self.settings.namespace()).await
+        leave::run(&self.api.client, self.settings.generation, &self.settings.namespace()).await
     }
 
     async fn create(&self, request: &CreateRequest, resolve: &dyn Resolve) -> Result<Instance, CloudError> {

@@ -47,6 +47,16 @@ async fn an_account_is_made_ready_once() {
     assert!(server.calls()[before..].iter().all(|call| call.starts_with("GET ")));
 }
 
+/// Guards money: a namespace of the second generation is not found, and so not deleted, on the first one's paths.
+#[tokio::test]
+async fn leaving_deletes_the_namespace_of_the_second_generation() {
+    let server = Server::start().await;
+    let provider = second(&server);
+    provider.prepare().await.unwrap();
+    provider.leave().await.unwrap();
+    assert!(server.calls().contains(&format!("DELETE {ROOT}/{SPACE}")), "{:?}", server.calls());
+}
+
 /// Every call of a life goes to the second one's paths.
 #[tokio::test]
 async fn a_life_on_its_own_paths() {
