@@ -24,6 +24,9 @@ pub const PROVIDER_ALIBABA: &str = "alibabacloud";
 /// Value of [`TAINT_PROVIDER`] on UCloud's virtual nodes.
 pub const PROVIDER_UCLOUD: &str = "ucloud";
 
+/// Annotation of a virtual node: the cloud account and place that its instances are in, in the bridge's words.
+pub const ACCOUNT: &str = "burst.io/account";
+
 /// Node label that tells a virtual node, with the value [`NODE_TYPE_VIRTUAL`].
 pub const NODE_TYPE: &str = "type";
 

@@ -16,6 +16,7 @@ use kube::{Api, Client};
 use policies::ledger::NodeReport;
 use tokio::sync::watch;
 
+use crate::account::{self, AccountError};
 use crate::cloud::{CloudError, Provider};
 use crate::config::{BridgeConfig, KubeletConfig, NodeConfig};
 use crate::gc::Limits;
@@ -59,6 +60,9 @@ pub enum StartError {
         /// What the provider says.
         error: CloudError,
     },
+    /// Its instances are in another account.
+    #[error(transparent)]
+    Account(Box<AccountError>),
     /// Certificates of the kubelet ports.
     #[error("kubelet ports: {0}")]
     Tls(#[from] TlsError),
@@ -88,6 +92,15 @@ pub async fn run(config: BridgeConfig, stop: impl Future<Output = ()>) -> Result
         id = cluster_id(&config, &own) => id?,
         () = &mut stop => return Ok(()),
     };
+    let config = Arc::new(config);
+    let providers = open_all(&config, &cluster_id)?;
+    for (node, provider) in config.nodes.iter().zip(&providers) {
+        let as_node = client_of(&access, &config, node)?;
+        tokio::select! {
+            same = same_account((&own, &as_node), node, &**provider) => same?,
+            () = &mut stop => return Ok(()),
+        }
+    }
     let supervisor = Supervisor::new();
     let daemons = daemons::watch(&own, supervisor.token().clone(), supervisor.tracker());
     let mut parts = Parts {
@@ -99,20 +112,18 @@ pub async fn run(config: BridgeConfig, stop: impl Future<Output = ()>) -> Result
             supervisor.tracker(),
         ),
         auth: Arc::new(Auth::new(Some(Arc::new(KubeReviewer::new(own.clone()))))),
-        config: Arc::new(config),
+        config: config.clone(),
         supervisor,
         access,
         own,
         tls,
-        cluster_id,
         readiness: Readiness::default(),
         ground: watch::channel(Arc::default()).1,
         daemons,
     };
     parts.start_ground();
-    let config = parts.config.clone();
-    for node in &config.nodes {
-        parts.start_node(node)?;
+    for (node, provider) in config.nodes.iter().zip(providers) {
+        parts.start_node(node, provider)?;
     }
     let (readiness, listener) = (parts.readiness.clone(), Arc::new(listener));
     parts.supervisor.keep("http".to_owned(), move |cancel| {
@@ -135,7 +146,6 @@ struct Parts {
     recorder: Recorder,
     tls: Arc<KubeletTls>,
     auth: Arc<Auth>,
-    cluster_id: String,
     supervisor: Supervisor,
     readiness: Readiness,
     ground: watch::Receiver<Arc<Ground>>,
@@ -168,9 +178,7 @@ impl Parts {
         sender
     }
 
-    fn start_node(&mut self, node: &NodeConfig) -> Result<(), StartError> {
-        let provider = registry::open(node, &self.cluster_id)
-            .map_err(|error| StartError::Provider { node: node.name.clone(), error })?;
+    fn start_node(&mut self, node: &NodeConfig, provider: Arc<dyn Provider>) -> Result<(), StartError> {
         let provider = Arc::new(Measured::new(provider));
         let pods = self.start_pods(node, provider.clone())?;
         self.start_object(node, provider.clone())?;
@@ -178,17 +186,8 @@ impl Parts {
         Ok(())
     }
 
-    /// A client with the identity of the virtual node, and connections of its own.
-    fn client_of(&self, node: &NodeConfig) -> Result<Client, AccessError> {
-        if self.config.impersonate_nodes {
-            self.access.client_as_node(&node.name)
-        } else {
-            self.access.client()
-        }
-    }
-
     fn start_pods(&mut self, node: &NodeConfig, provider: Arc<dyn Provider>) -> Result<Handle, StartError> {
-        let client = self.client_of(node)?;
+        let client = client_of(&self.access, &self.config, node)?;
         let (handle, queries) = Handle::channel();
         let (synced, is_synced) = watch::channel(false);
         let recorder = self.recorder.clone();
@@ -227,7 +226,7 @@ impl Parts {
             async move { keep(client, &settings, &uid, cancel).await }
         });
         // A client of its own: pod traffic must never delay the heartbeat.
-        let (client, name) = (self.client_of(node)?, node.name.clone());
+        let (client, name) = (client_of(&self.access, &self.config, node)?, node.name.clone());
         self.supervisor.keep(format!("lease of node {}", node.name), move |cancel| {
             lease::heartbeat(client.clone(), name.clone(), known.clone(), cancel)
         });
@@ -253,6 +252,41 @@ impl Parts {
             }
         });
     }
+}
+
+/// A client with the identity of the virtual node, and connections of its own.
+fn client_of(access: &Access, config: &BridgeConfig, node: &NodeConfig) -> Result<Client, AccessError> {
+    if config.impersonate_nodes { access.client_as_node(&node.name) } else { access.client() }
+}
+
+fn open_all(config: &BridgeConfig, cluster_id: &str) -> Result<Vec<Arc<dyn Provider>>, StartError> {
+    let open = |node: &NodeConfig| {
+        registry::open(node, cluster_id)
+            .map_err(|error| StartError::Provider { node: node.name.clone(), error })
+    };
+    config.nodes.iter().map(open).collect()
+}
+
+/// Nothing of a virtual node starts before it is certain that its instances are where it will look for them.
+async fn same_account(
+    clients: (&Client, &Client),
+    node: &NodeConfig,
+    provider: &dyn Provider,
+) -> Result<(), StartError> {
+    loop {
+        match account::check(clients, &node.name, provider.account().as_deref(), provider.list()).await {
+            Err(AccountError::Read(name, error)) if may_pass(&error) => {
+                tracing::warn!(node = name, %error, "the API server is not ready; trying again");
+            }
+            done => return done.map_err(|error| StartError::Account(Box::new(error))),
+        }
+        tokio::time::sleep(API_PAUSE).await;
+    }
+}
+
+/// Whether an error of the API server may be none in a minute.
+fn may_pass(error: &kube::Error) -> bool {
+    !matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
 }
 
 fn table_settings(config: &BridgeConfig, node: &NodeConfig) -> Settings {
@@ -316,13 +350,10 @@ pub(crate) async fn cluster_id(config: &BridgeConfig, client: &Client) -> Result
     loop {
         match Api::<Namespace>::all(client.clone()).get("kube-system").await {
             Ok(namespace) => return Ok(namespace.metadata.uid.unwrap_or_default()),
-            Err(error @ kube::Error::Api(_)) => match &error {
-                kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => {
-                    return Err(StartError::ClusterId(Box::new(error)));
-                }
-                _ => tracing::warn!(%error, "the API server is not ready; trying again"),
-            },
-            Err(error) => tracing::warn!(%error, "the API server cannot be reached; trying again"),
+            Err(error) if may_pass(&error) => {
+                tracing::warn!(%error, "the API server is not ready or cannot be reached; trying again");
+            }
+            Err(error) => return Err(StartError::ClusterId(Box::new(error))),
         }
         tokio::time::sleep(API_PAUSE).await;
     }

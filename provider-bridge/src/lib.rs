@@ -4,6 +4,7 @@
 //! small trait, `kubelet` serves the port that the API server dials for logs and exec. State lives in the API server
 //! and in tags on cloud instances, nowhere else.
 
+pub mod account;
 pub mod bridge;
 pub mod cloud;
 pub mod config;

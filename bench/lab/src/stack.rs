@@ -77,6 +77,8 @@ pub struct StackOptions {
     pub virtual_nodes: usize,
     /// How many virtual nodes of CCI 2.0, called `bursting-node-0`, ….
     pub cci2_nodes: usize,
+    /// Their project, if it is another one than the simulator's.
+    pub cci2_project: Option<String>,
     /// How many virtual nodes of the provider `eci`, called `virtual-node-eci-0`, ….
     pub eci_nodes: usize,
     /// Virtual nodes of the provider `cube`, called `uk8s-lab1lab1-vk-node0`, ….
@@ -105,6 +107,7 @@ impl Default for StackOptions {
             runtime: CloudRuntime::Script,
             virtual_nodes: 1,
             cci2_nodes: 0,
+            cci2_project: None,
             eci_nodes: 0,
             cube_nodes: CubeNodes::default(),
             mock_nodes: 0,
@@ -439,7 +442,7 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
     let secrets = credentials(lab);
     let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
-    let cci2 = (0..options.cci2_nodes).map(|i| cci2::virtual_node(lab, i));
+    let cci2 = (0..options.cci2_nodes).map(|i| cci2::virtual_node(lab, options.cci2_project.as_deref(), i));
     let eci = (options.eci_nodes > 0).then(|| eci::virtual_nodes(lab, options.eci_nodes));
     let cube = (0..options.cube_nodes.count).map(|i| cube::virtual_node(lab, options.cube_nodes, i));
     let mocks = (0..options.mock_nodes).map(mock_node);

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::cloud::CloudError;
+use crate::cloud::encoding::sha256_hex;
 
 /// How old keys read from files may get before the files are read again.
 const REREAD_AFTER: Duration = Duration::from_secs(5);
@@ -42,6 +43,19 @@ pub enum Credentials {
     /// Temporary keys in one file as STS answers them: `AccessKeyId`, `AccessKeySecret`, `SecurityToken`, `Expiration`.
     /// Whoever renews them replaces the file.
     Sts(PathBuf),
+}
+
+impl Credentials {
+    /// Tells one account's lasting key from another's, in eight digits. `None` for temporary keys, whose ids change all
+    /// the time, and for what cannot be read.
+    pub(in crate::cloud) fn fingerprint(&self) -> Option<String> {
+        let id = match self {
+            Self::Fixed { access_key, token: None, .. } => access_key.clone(),
+            Self::Files { access_key, token: None, .. } => std::fs::read_to_string(access_key).ok()?,
+            _ => return None,
+        };
+        Some(sha256_hex(id.trim().as_bytes()).chars().take(8).collect())
+    }
 }
 
 /// Keys ready to sign with.

@@ -178,6 +178,12 @@ pub trait Provider: Send + Sync + 'static {
     /// What it offers.
     fn capabilities(&self) -> Capabilities;
 
+    /// The account and the place whose listing it reads, without secrets: words that are the same as long as the listing is
+    /// ([`crate::account`]). `None` where instances do not outlive the process.
+    fn account(&self) -> Option<String> {
+        None
+    }
+
     /// Makes the account ready (namespace, network); called at start and again after [`CloudError::Account`].
     async fn prepare(&self) -> Result<(), CloudError>;
 

@@ -101,6 +101,10 @@ impl Provider for Measured {
         self.inner.capabilities()
     }
 
+    fn account(&self) -> Option<String> {
+        self.inner.account()
+    }
+
     async fn prepare(&self) -> Result<(), CloudError> {
         self.call("prepare", self.inner.prepare()).await
     }

@@ -33,6 +33,8 @@ pub struct NodeView<'a> {
     pub vendor: &'a str,
     /// `InternalIP`.
     pub address: IpAddr,
+    /// [`crate::cloud::Provider::account`].
+    pub account: Option<&'a str>,
     /// Why the cloud cannot be reached, if so (after hysteresis).
     pub outage: Option<&'a str>,
     /// Now, RFC 3339 with seconds.
@@ -44,6 +46,8 @@ pub struct NodeView<'a> {
 pub struct Desired {
     /// Labels that must be there.
     pub labels: BTreeMap<String, String>,
+    /// Annotations that must be there.
+    pub annotations: BTreeMap<String, String>,
     /// Taints that must be there, and whose keys are ours alone.
     pub taints: Vec<Value>,
     /// Status without conditions.
@@ -57,6 +61,11 @@ impl Desired {
     pub fn of(view: NodeView<'_>) -> Self {
         Self {
             labels: labels(view),
+            annotations: view
+                .account
+                .map(|text| (keys::ACCOUNT.to_owned(), text.to_owned()))
+                .into_iter()
+                .collect(),
             taints: taints(view),
             status: status(view),
             conditions: conditions(view.outage),
@@ -70,7 +79,7 @@ impl Desired {
         status.insert("conditions".to_owned(), Value::Array(conditions));
         json!({
             "apiVersion": "v1", "kind": "Node",
-            "metadata": { "name": name, "labels": self.labels },
+            "metadata": { "name": name, "labels": self.labels, "annotations": self.annotations },
             "spec": { "taints": self.taints },
             "status": status,
         })
@@ -200,27 +209,29 @@ pub fn reconcile(stored: &Value, desired: &Desired, now: &str, heartbeat: bool) 
 }
 
 fn object_repair(stored: &Value, desired: &Desired) -> Option<Value> {
-    let labels: Map<String, Value> = desired
-        .labels
-        .iter()
-        .filter(|(k, v)| {
-            stored.pointer("/metadata/labels").and_then(|l| l.get(k)).and_then(Value::as_str) != Some(v)
-        })
-        .map(|(k, v)| (k.clone(), json!(v)))
-        .collect();
+    let missing = |kind: &str, wanted: &BTreeMap<String, String>| -> Map<String, Value> {
+        let there = stored.get("metadata").and_then(|metadata| metadata.get(kind));
+        let is = |k: &str| there.and_then(|all| all.get(k)).and_then(Value::as_str);
+        let differing = wanted.iter().filter(|(k, v)| is(k) != Some(v));
+        differing.map(|(k, v)| (k.clone(), json!(v))).collect()
+    };
+    let (labels, annotations) =
+        (missing("labels", &desired.labels), missing("annotations", &desired.annotations));
     let old = stored.pointer("/spec/taints").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let new = merged_taints(old, &desired.taints);
     let taints_differ = old.len() != new.len() || !old.iter().zip(&new).all(|(a, b)| same_taint(a, b));
-    if labels.is_empty() && !taints_differ {
+    if labels.is_empty() && annotations.is_empty() && !taints_differ {
         return None;
     }
-    let mut patch = json!({ "metadata": { "labels": labels } });
-    if taints_differ && let Some(fields) = patch.as_object_mut() {
-        fields.insert("spec".to_owned(), json!({ "taints": new }));
-        let version = stored.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
-        fields.insert("metadata".to_owned(), json!({ "labels": labels, "resourceVersion": version }));
+    let mut metadata = json!({ "labels": labels });
+    if !annotations.is_empty() {
+        metadata["annotations"] = Value::Object(annotations);
     }
-    Some(patch)
+    if !taints_differ {
+        return Some(json!({ "metadata": metadata }));
+    }
+    metadata["resourceVersion"] = stored.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+    Some(json!({ "metadata": metadata, "spec": { "taints": new } }))
 }
 
 /// Foreign taints stay where they are; ours are replaced, added, or (outage, cordon) removed.

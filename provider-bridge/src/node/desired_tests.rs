@@ -13,6 +13,7 @@ fn desired(config: &NodeConfig, outage: Option<&str>) -> Desired {
     Desired::of(NodeView {
         config,
         vendor: "huawei",
+        account: Some("CCI 1.0 in cn-north-4, project p"),
         address: IpAddr::from([198, 18, 0, 1]),
         outage,
         now: NOW,
@@ -167,4 +168,17 @@ fn a_heartbeat_keeps_the_transition_time() {
         assert_eq!(condition["lastHeartbeatTime"], later);
         assert_eq!(condition["lastTransitionTime"], NOW);
     }
+}
+
+/// Guards instances against another account's empty list: what the next start compares with is restored.
+#[test]
+fn whose_account_it_is_stands_on_the_node() {
+    let config = config("");
+    let mut node = object(&config);
+    assert_eq!(node["metadata"]["annotations"][keys::ACCOUNT], "CCI 1.0 in cn-north-4, project p");
+    node["metadata"]["annotations"] = json!({"other": "kept"});
+    let repairs = reconcile(&node, &desired(&config, None), NOW, false);
+    let patch = repairs.object.unwrap();
+    assert_eq!(patch["metadata"]["annotations"], json!({keys::ACCOUNT: "CCI 1.0 in cn-north-4, project p"}));
+    assert!(patch.get("spec").is_none(), "{patch}");
 }

@@ -106,8 +106,10 @@ async fn repair(client: &Client, settings: &KeeperSettings, stored: &Stored, hea
     let outage = settings.provider.outage();
     metrics::cloud_outage(name, matches!(outage, Outage::Yes(_)));
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let account = crate::cloud::Provider::account(&*settings.provider);
     let desired = Desired::of(NodeView {
         config: &settings.config,
+        account: account.as_deref(),
         vendor: crate::cloud::Provider::name(&*settings.provider),
         address: settings.address,
         outage: if let Outage::Yes(why) = &outage { Some(why) } else { None },

@@ -8,6 +8,7 @@ use e2e::{Case, cases};
 use lab::CloudRuntime;
 
 mod alibaba;
+mod cci2;
 mod cloud_answers;
 mod clouds;
 mod daemons;
@@ -100,6 +101,9 @@ const CASES: &[(&str, Case)] = cases![
     providers::tiers_over_two_providers,
     providers::gpu_tiers,
     providers::a_virtual_node_that_comes_late_takes_those_that_wait,
+    cci2::deployment_in_a_size_of_the_second,
+    cci2::wrong_values_are_refused,
+    cci2::another_project_is_refused_and_nothing_is_deleted,
     eci::deployment_with_the_vendors_label,
     eci::wrong_annotation_is_refused,
     other_cluster::a_deployment_bursts_into_another_cluster,

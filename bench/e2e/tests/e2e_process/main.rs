@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use e2e::{Case, cases};
 use lab::CloudRuntime;
 
+#[path = "../e2e/cci2.rs"]
+mod cci2;
 mod containers;
 #[path = "../shared/eci.rs"]
 mod eci;
@@ -26,6 +28,7 @@ const CASES: &[(&str, Case)] = cases![
     containers::exit_code_of_a_failed_pod,
     containers::crashing_container_is_restarted,
     containers::image_that_does_not_exist,
+    cci2::logs_and_commands,
     eci::deployment_with_the_vendors_label,
     eci::logs_and_commands,
 ];

@@ -1,9 +1,11 @@
 //! Virtual nodes of CCI 2.0, over a simulator of their own beside that of CCI 1.0.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{PROJECT, Stack, credentials};
+use super::{PROJECT, Stack, credentials, start_bridge};
 use crate::{CloudApi, Lab};
 
 /// The zone that is played.
@@ -25,6 +27,30 @@ impl Stack {
         let before = std::mem::replace(&mut self.options.cci2_nodes, count);
         self.redeclare(lab, (count..before).map(name).collect()).await
     }
+
+    /// Starts the bridge with another project at CCI 2.0, waits until it ends by itself, and starts it again as it was.
+    /// Returns its last words.
+    ///
+    /// # Errors
+    /// When it does not end within half a minute.
+    pub async fn bridge_of_another_project(&mut self, lab: &Lab, project: &str) -> Result<String> {
+        self.bridge.stop(Duration::from_secs(20)).await?;
+        let before = self.options.cci2_project.replace(project.to_owned());
+        self.bridge = start_bridge(lab, &self.options).await?;
+        self.options.cci2_project = before;
+        let mut tries = 0..300;
+        while self.bridge.check_running().is_ok() && tries.next().is_some() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let (running, said) = (self.bridge.check_running().is_ok(), self.bridge.log_tail(80));
+        if running {
+            self.bridge.stop(Duration::from_secs(20)).await?;
+        }
+        self.restart_bridge(lab).await?;
+        self.wait_ready(lab).await?;
+        anyhow::ensure!(!running, "the bridge runs with project {project}:\n{said}");
+        Ok(said)
+    }
 }
 
 /// Arguments of the simulator: what is where.
@@ -33,7 +59,7 @@ pub(super) fn places() -> Vec<String> {
 }
 
 /// The bridge's settings of one virtual node.
-pub(super) fn virtual_node(lab: &Lab, index: usize) -> Value {
+pub(super) fn virtual_node(lab: &Lab, project: Option<&str>, index: usize) -> Value {
     let secrets = credentials(lab);
     json!({
         "name": name(index),
@@ -44,7 +70,7 @@ pub(super) fn virtual_node(lab: &Lab, index: usize) -> Value {
             "api": "2.0",
             "endpoint": format!("https://{}", CloudApi::Cci2.address()),
             "region": "cn-north-4",
-            "projectId": PROJECT,
+            "projectId": project.unwrap_or(PROJECT),
             "domainId": "lab-domain",
             "accessKeyFile": secrets.join("access-key"),
             "secretKeyFile": secrets.join("secret-key"),

@@ -98,6 +98,15 @@ impl Provider for CciProvider {
         Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: true }
     }
 
+    fn account(&self) -> Option<String> {
+        let CciSettings { region, project_id, .. } = &self.settings;
+        let place = self.settings.namespace();
+        Some(format!(
+            "CCI {} in {region}, project {project_id}, namespace {place}",
+            self.settings.generation.word()
+        ))
+    }
+
     async fn prepare(&self) -> Result<(), CloudError> {
         prepare::run(&self.api.client, &self.settings).await
     }

@@ -20,6 +20,14 @@ pub enum Generation {
 }
 
 impl Generation {
+    /// As the vendor writes it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::One => "1.0",
+            Self::Two => "2.0",
+        }
+    }
+
     /// Path before `namespaces`.
     pub(super) const fn root(self) -> &'static str {
         match self {

@@ -184,7 +184,7 @@ impl Subject for KubeLike {
 
     /// Another cluster has no account that could be in arrears.
     fn refuse_the_next_create(&self, why: Refused) -> bool {
-        let huawei = self.provider.name() == "huawei";
+        let huawei = self.provider.name().starts_with("huawei");
         let (code, reason, message, error_code) = match why {
             Refused::Throttled => (429, "TooManyRequests", "slow down", ""),
             Refused::SoldOut if huawei => (400, "NoAllocatedCluster", "no cluster", "CCI.02.400116"),

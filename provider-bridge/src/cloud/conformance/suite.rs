@@ -35,6 +35,7 @@ macro_rules! suite {
                 what_is_taken_away_is_told,
                 a_list_under_churn_shows_once_what_stays,
                 secrets_are_in_no_text,
+                the_account_is_named,
             );
         }
     )*};
@@ -303,5 +304,17 @@ async fn secrets_are_in_no_text(subject: &dyn Subject) {
     }
     for secret in subject.secrets().into_iter().chain(PASSWORD) {
         assert!(texts.iter().all(|text| !text.contains(secret)), "{secret} in {texts:?}");
+    }
+}
+
+/// Settings that lead to another listing must be noticed at the next start, by words that hold no secret.
+async fn the_account_is_named(subject: &dyn Subject) {
+    let named = subject.provider().account();
+    let Some(again) = subject.restarted() else { return assert_eq!(named, None) };
+    let named = named.unwrap();
+    assert_eq!(again.account().as_ref(), Some(&named));
+    assert!(named.len() > 10 && named.contains("c-1"), "{named}");
+    for secret in subject.secrets() {
+        assert!(!named.contains(secret), "{named}");
     }
 }

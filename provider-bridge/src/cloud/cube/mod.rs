@@ -65,6 +65,15 @@ impl Provider for CubeProvider {
         Capabilities { watch: true, logs: false, exec: true, attach: false, port_forward: true }
     }
 
+    fn account(&self) -> Option<String> {
+        let CubeSettings { region, zone, project_id, subnet_id, cluster_id, credentials, .. } =
+            &self.api.settings;
+        let key = credentials.fingerprint().map(|key| format!(", public key {key}")).unwrap_or_default();
+        Some(format!(
+            "Cube in {region}, {zone}, subnet {subnet_id}, project {project_id}, cluster {cluster_id}{key}"
+        ))
+    }
+
     /// There is nothing to make; that keys, project and zone work is worth knowing before the first pod.
     async fn prepare(&self) -> Result<(), CloudError> {
         Ok(self.api.probe().await?)

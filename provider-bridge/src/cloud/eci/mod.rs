@@ -82,6 +82,12 @@ impl Provider for EciProvider {
         Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: true }
     }
 
+    fn account(&self) -> Option<String> {
+        let EciSettings { region, cluster_id, credentials, .. } = &self.api.settings;
+        let key = credentials.fingerprint().map(|key| format!(", access key {key}")).unwrap_or_default();
+        Some(format!("ECI in {region}, cluster {cluster_id}{key}"))
+    }
+
     /// There is nothing to make; that the keys work and that the region exists is worth knowing before the first pod.
     async fn prepare(&self) -> Result<(), CloudError> {
         let operation = Operation::new(Action::DescribeRegions, "");

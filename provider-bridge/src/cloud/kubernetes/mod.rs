@@ -41,6 +41,8 @@ const DIALECT: Dialect =
 #[derive(Debug)]
 pub struct KubernetesProvider {
     api: Arc<Api>,
+    /// Where the other API server is.
+    server: String,
     settings: KubernetesSettings,
     ensured: Ensured,
     sessions: TaskTracker,
@@ -54,6 +56,7 @@ impl KubernetesProvider {
     /// [`CloudError::Invalid`] for settings that can never work, [`CloudError::Auth`] for unreadable credentials.
     pub fn new(settings: KubernetesSettings) -> Result<Self, CloudError> {
         let (endpoint, account) = account::open(&settings.login)?;
+        let server = endpoint.url.clone();
         let scope = Scope {
             cluster_id: settings.cluster_id.clone(),
             node_names: settings.node_names.clone(),
@@ -62,6 +65,7 @@ impl KubernetesProvider {
         };
         Ok(Self {
             api: Arc::new(Api::new(Client::new(endpoint, Box::new(account))?, scope)),
+            server,
             settings,
             ensured: Ensured::default(),
             sessions: TaskTracker::new(),
@@ -92,6 +96,14 @@ impl Provider for KubernetesProvider {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities { watch: true, logs: true, exec: true, attach: true, port_forward: true }
+    }
+
+    fn account(&self) -> Option<String> {
+        let place = match &self.settings.namespaces {
+            Namespaces::One(name) => format!("namespace {name}"),
+            Namespaces::Prefixed(prefix) => format!("namespaces {prefix}-*"),
+        };
+        Some(format!("the cluster at {}, {place}, pods of cluster {}", self.server, self.settings.cluster_id))
     }
 
     async fn prepare(&self) -> Result<(), CloudError> {

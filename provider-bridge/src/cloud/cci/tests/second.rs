@@ -94,6 +94,17 @@ async fn a_life_on_its_own_paths() {
     assert!(of("/log") > 0 && of("/exec") > 0 && of("/secrets") > 0, "{:?}", server.calls());
 }
 
+/// Guards the namespace of 2.0, which uninstalling looked for under the paths of 1.0.
+#[tokio::test]
+async fn uninstalling_removes_its_own_namespace() {
+    let server = Server::start().await;
+    let provider = second(&server);
+    provider.prepare().await.unwrap();
+    provider.leave().await.unwrap();
+    assert_eq!(server.calls().last().unwrap(), &format!("DELETE {ROOT}/{SPACE}"));
+    assert_eq!(server.object(&format!("{ROOT}/{SPACE}")), None);
+}
+
 #[test]
 fn settings_by_generation() {
     for (generation, change, lacks) in [
