@@ -99,7 +99,8 @@ impl OwnerResolver {
     }
 
     /// The chain of owners from the direct controller upwards; an owner that is gone, or whose UID differs, ends it.
-    /// Relabelling an owner is seen after the cache's time to live (30 s) at the latest.
+    /// Relabelling an owner is seen after the cache's time to live (10 s) at the latest, and at once by pods of a controller
+    /// that is new, as after a rollout.
     ///
     /// # Errors
     /// [`OwnerError`] when the chain could not be read in time.

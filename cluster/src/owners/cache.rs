@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::Owner;
 use crate::slim::OwnerRef;
 
-/// How long an owner is believed: relabelling it is seen this much later.
-const FRESH: Duration = Duration::from_secs(30);
+/// How long an owner is believed: relabelling it is seen this much later, unless an owner below it has to be read.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Most owners kept.
 const MOST: usize = 10_000;

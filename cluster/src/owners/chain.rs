@@ -38,7 +38,8 @@ struct Reference {
     controller: Option<bool>,
 }
 
-/// The chain that begins at `first`.
+/// The chain that begins at `first`. Above an owner that has to be read, nothing is taken from the cache: a controller that is
+/// not known may be the work of a change above it, as the ReplicaSet of a rollout after the Deployment was relabelled.
 pub(super) async fn read(
     client: &Client,
     cache: &Mutex<Cache>,
@@ -47,13 +48,15 @@ pub(super) async fn read(
 ) -> Result<Vec<Owner>, OwnerError> {
     let mut chain = Vec::new();
     let mut next = Some(first);
+    let mut known = true;
     while let Some(wanted) = next.take().filter(|_| chain.len() < DEPTH) {
-        let cached = lock(cache).link(&wanted.owner.uid, Instant::now()).cloned();
+        let cached = lock(cache).link(&wanted.owner.uid, Instant::now()).filter(|_| known).cloned();
         let link = match cached {
             Some(link) => link,
             None => match live(client, kinds, &wanted).await? {
                 None => break,
                 Some(link) => {
+                    known = false;
                     lock(cache).insert(wanted.owner.uid.clone(), link.clone(), Instant::now());
                     link
                 }

@@ -80,9 +80,30 @@ async fn one_read_serves_many_and_labels_are_read_again_in_time() {
     let mut relabelled = object("apps/v1", "StatefulSet", "db", None);
     relabelled["metadata"]["labels"] = json!({"of": "new"});
     api.put(relabelled);
-    tokio::time::sleep(Duration::from_secs(31)).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
     let chain = resolver.resolve("shop", &owner, SECOND).await.expect("resolves");
     assert_eq!(words(&chain), ["StatefulSet/db new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_sees_what_its_deployment_says_now() {
+    let api = FakeApi::new();
+    let set = |name| object("apps/v1", "ReplicaSet", name, Some(("apps/v1", "Deployment", "web")));
+    api.put(object("apps/v1", "Deployment", "web", None));
+    api.put(set("web-1"));
+    let resolver = start(&api);
+    let resolve = async |name| {
+        let owner = reference("apps/v1", "ReplicaSet", name);
+        words(&resolver.resolve("shop", &owner, SECOND).await.expect("resolves"))
+    };
+    assert_eq!(resolve("web-1").await, ["ReplicaSet/web-1 web-1", "Deployment/web web"]);
+    let mut relabelled = object("apps/v1", "Deployment", "web", None);
+    relabelled["metadata"]["labels"] = json!({"of": "new"});
+    api.put(relabelled);
+    api.put(set("web-2"));
+    assert_eq!(resolve("web-2").await, ["ReplicaSet/web-2 web-2", "Deployment/web new"]);
+    assert_eq!(resolve("web-1").await, ["ReplicaSet/web-1 web-1", "Deployment/web new"]);
+    assert_eq!(api.requests_of("GET", "/deployments/web").len(), 2, "and it is kept from then on");
 }
 
 #[tokio::test(start_paused = true)]
