@@ -383,7 +383,8 @@ impl<'a> Round<'a> {
     }
 
     /// A granted pod that is not bound, and that no place takes any more: another place is added. Nothing is taken
-    /// away, because an instance may be on its way in the first one; it counts in both until it is bound.
+    /// away, because an instance may be on its way in the first one; it counts in both until it is bound. To find out
+    /// whether a place is still sold out is left to those that have no grant yet.
     fn widen(&mut self, claim: &Claim) -> Result<(), Refusal> {
         let Some(old) = self.ledger.grants.get(&claim.uid).cloned() else { return Ok(()) };
         if self.is_usable(&old) {
@@ -393,8 +394,9 @@ impl<'a> Round<'a> {
         let widened = match self.choose(claim, None) {
             Ok(choice) if !choice.probe => self.joined(&old, choice),
             Ok(_) => {
+                let until = self.back_in_stock(&old);
                 self.put(&claim.uid, old);
-                return Ok(());
+                return Err((Hold::SoldOut, until));
             }
             Err(refused) => {
                 self.put(&claim.uid, old);

@@ -198,6 +198,16 @@ impl Round<'_> {
         })
     }
 
+    /// When the first of a grant's places may be tried again.
+    pub(super) fn back_in_stock(&self, grant: &Grant) -> Option<Seconds> {
+        let named = self.world.virtual_nodes.iter().filter(|node| grant.nodes.contains(&node.name));
+        let until = named.filter_map(|node| match self.memory.look(node, grant.requests, self.world.now) {
+            Stock::Out(until) => Some(until),
+            Stock::Good | Stock::Probe | Stock::Probing => None,
+        });
+        until.min()
+    }
+
     /// A grant with its place.
     pub(super) fn placed(&self, grant: Grant, choice: Choice) -> Grant {
         Grant {

@@ -222,6 +222,28 @@ fn a_pod_bound_without_a_grant_gets_one_where_it_is() {
     assert_eq!(plan.ledger.grants["b"].nodes, ["v1"]);
 }
 
+/// Who has a grant leaves it to others to find out about a place, and is told what came of it in the same round.
+#[test]
+fn a_grant_without_a_place_waits_for_whoever_probes_another() {
+    let spec = spec(
+        "tiers:
+        - {name: a, side: Cloud, provider: zcloud}
+        - {name: b, side: Cloud, provider: huawei, max: {pods: 1}}",
+    );
+    let mut scene = Scene::with(&["v1 huawei z1", "v3 zcloud"]);
+    let granted = scene.plan(&spec, &Ledger::default(), &pods("a")).ledger;
+    assert_eq!(grants(&granted), "a:a");
+    scene.sold_out("v1", "cpu-1", 1_500);
+    scene.sold_out("v3", "cpu-1", 2_000);
+    scene.now = 1_500;
+    let alone = scene.plan(&spec, &granted, &pods("a"));
+    assert_eq!((grants(&alone.ledger).as_str(), holds(&alone).as_str()), ("a:a", "a:SoldOut@2000"));
+    let probed = scene.plan(&spec, &granted, &pods("ab"));
+    assert_eq!((grants(&probed.ledger).as_str(), holds(&probed).as_str()), ("a:a b:b", "a:TierLimit@2000"));
+    let again = scene.plan(&spec, &probed.ledger, &pods("ab"));
+    assert_eq!((again.ledger, again.holds), (probed.ledger, probed.holds));
+}
+
 #[test]
 fn sold_out_places_are_avoided_and_probed_once() {
     let tiers = "tiers:
