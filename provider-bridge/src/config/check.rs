@@ -99,6 +99,12 @@ fn one_node(node: &NodeConfig) -> Result<(), Problem> {
     }
     quantity("capacity.cpu", &node.capacity.cpu)?;
     quantity("capacity.memory", &node.capacity.memory)?;
+    if node.capacity.pods == 0 {
+        return refuse(
+            "capacity.pods",
+            "is missing or 0; write how many pods the node may hold, for example 1000".to_owned(),
+        );
+    }
     node.capacity
         .ephemeral_storage
         .as_deref()

@@ -10,6 +10,9 @@ use policies::shape::{Size, cube};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+/// Pods of a virtual node whose configuration does not say how many. Source: the vendor's page of virtual nodes.
+pub(super) const PODS: u32 = 200;
+
 /// UCloud account, zone and network.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -97,6 +97,9 @@ pub(super) fn finish(
     }
     for node in config.nodes.iter_mut().filter(|node| node.provider == "cube") {
         node.cube.get_or_insert_default().fill(&env);
+        if node.capacity.pods == 0 {
+            node.capacity.pods = super::cube::PODS;
+        }
     }
     check::check(&config).map_err(|(key, reason)| ConfigProblem::Refused { file: name, key, reason })?;
     Ok(config)

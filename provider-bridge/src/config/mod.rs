@@ -239,7 +239,8 @@ pub struct CapacityConfig {
     pub cpu: String,
     /// Memory (`512Gi`).
     pub memory: String,
-    /// Pods.
+    /// Pods; without it the provider's own number, where its vendor has one.
+    #[serde(default)]
     pub pods: u32,
     /// Ephemeral storage (`20Ti`).
     pub ephemeral_storage: Option<String>,

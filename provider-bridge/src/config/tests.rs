@@ -273,6 +273,15 @@ nodes:
 ";
 
 #[test]
+fn a_cube_node_takes_200_pods_if_nothing_is_said() {
+    let pods = |text: &str| read(text, &[]).map(|config| config.nodes[0].capacity.pods);
+    assert_eq!(pods(&CUBE.replacen(", pods: 200", "", 1)), Ok(200));
+    assert_eq!(pods(&CUBE.replacen("pods: 200", "pods: 50", 1)), Ok(50));
+    let text = pods(&GOOD.replacen(", pods: 1000", "", 1)).expect_err("CCI's node").to_string();
+    assert!(text.contains("nodes[0].capacity.pods") && text.contains("1000"), "{text}");
+}
+
+#[test]
 fn settings_of_cube_are_read_and_refused_in_words() {
     let config = read(CUBE, &[]).unwrap();
     let node = &config.nodes[0];

@@ -169,3 +169,19 @@ fn a_policys_annotations_win() {
     request.annotations = [("cube.ucloud.cn/cube-chargetype".to_owned(), "postpay".to_owned())].into();
     assert!(forge(&settings(), &request, &Resolved::default(), &Claims::new()).is_ok());
 }
+
+#[test]
+fn without_cluster_ips_names_are_the_vpcs() {
+    let pod = pod(&one(&json!({})), &json!({}));
+    let services = resolved(&json!({"services": [{"metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"clusterIP": "172.17.7.7", "ports": [{"port": 5432, "protocol": "TCP"}]}}]}));
+    for cluster_ip in [true, false] {
+        let settings = CubeSettings { cluster_ip, ..settings() };
+        let forged = forge(&settings, &request(&pod), &services, &Claims::new())
+            .unwrap_or_else(|problem| panic!("{problem:?}"));
+        let sent = document(&forged);
+        assert_eq!(sent.to_string().contains("DB_SERVICE_HOST"), cluster_ip, "{sent}");
+        assert_eq!(sent["spec"]["dnsPolicy"] == "None", cluster_ip, "{sent}");
+        assert_eq!(sent["spec"]["dnsConfig"].is_null(), !cluster_ip, "{sent}");
+    }
+}
