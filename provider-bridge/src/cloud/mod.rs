@@ -31,6 +31,7 @@ mod kubelike;
 pub mod kubernetes;
 pub mod mock;
 mod polling;
+mod sessions;
 mod translate;
 
 pub use error::CloudError;

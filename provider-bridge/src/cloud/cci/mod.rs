@@ -8,10 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::cloud::kubelike::{self, Api, Client, Dialect, Endpoint, Scope};
+use crate::cloud::sessions::Sessions;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -43,8 +42,7 @@ const CLOUD: &str = "CCI";
 pub struct CciProvider {
     api: Arc<Api>,
     settings: CciSettings,
-    sessions: TaskTracker,
-    stop: CancellationToken,
+    sessions: Sessions,
 }
 
 impl CciProvider {
@@ -72,19 +70,7 @@ impl CciProvider {
                 root: settings.generation.root(),
             },
         };
-        Ok(Self {
-            api: Arc::new(Api::new(client, scope)),
-            settings,
-            sessions: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        })
-    }
-}
-
-impl Drop for CciProvider {
-    fn drop(&mut self) {
-        self.sessions.close();
-        self.stop.cancel();
+        Ok(Self { api: Arc::new(Api::new(client, scope)), settings, sessions: Sessions::default() })
     }
 }
 
@@ -154,10 +140,7 @@ impl Provider for CciProvider {
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError> {
         let session = kubelike::open_exec(&self.api, instance, container, request).await?;
-        let stop = self.stop.clone();
-        self.sessions.spawn(async move {
-            let _ = stop.run_until_cancelled_owned(session.drive(streams)).await;
-        });
+        self.sessions.run(session.drive(streams));
         Ok(())
     }
 }

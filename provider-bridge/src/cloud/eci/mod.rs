@@ -7,9 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::cloud::sessions::Sessions;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -46,8 +45,7 @@ pub use settings::{EciSettings, Signature};
 #[derive(Debug)]
 pub struct EciProvider {
     api: Arc<Api>,
-    sessions: TaskTracker,
-    stop: CancellationToken,
+    sessions: Sessions,
 }
 
 impl EciProvider {
@@ -57,18 +55,7 @@ impl EciProvider {
     /// [`CloudError::Invalid`] for settings that can never work, [`CloudError::Auth`] for unreadable credentials.
     pub fn new(settings: EciSettings) -> Result<Self, CloudError> {
         settings::check(&settings)?;
-        Ok(Self {
-            api: Arc::new(Api::new(settings)?),
-            sessions: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        })
-    }
-}
-
-impl Drop for EciProvider {
-    fn drop(&mut self) {
-        self.sessions.close();
-        self.stop.cancel();
+        Ok(Self { api: Arc::new(Api::new(settings)?), sessions: Sessions::default() })
     }
 }
 
@@ -137,10 +124,7 @@ impl Provider for EciProvider {
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError> {
         let session = exec::open(&self.api, instance, container, request).await?;
-        let stop = self.stop.clone();
-        self.sessions.spawn(async move {
-            let _ = stop.run_until_cancelled_owned(session.drive(streams)).await;
-        });
+        self.sessions.run(session.drive(streams));
         Ok(())
     }
 }

@@ -8,10 +8,9 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use policies::support::KUBERNETES;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::cloud::kubelike::{self, Api, Client, Dialect, Scope};
+use crate::cloud::sessions::Sessions;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -45,8 +44,7 @@ pub struct KubernetesProvider {
     server: String,
     settings: KubernetesSettings,
     ensured: Ensured,
-    sessions: TaskTracker,
-    stop: CancellationToken,
+    sessions: Sessions,
 }
 
 impl KubernetesProvider {
@@ -68,23 +66,8 @@ impl KubernetesProvider {
             server,
             settings,
             ensured: Ensured::default(),
-            sessions: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            sessions: Sessions::default(),
         })
-    }
-
-    fn run(&self, session: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.sessions.spawn(async move {
-            let _ = stop.run_until_cancelled_owned(session).await;
-        });
-    }
-}
-
-impl Drop for KubernetesProvider {
-    fn drop(&mut self) {
-        self.sessions.close();
-        self.stop.cancel();
     }
 }
 
@@ -150,7 +133,7 @@ impl Provider for KubernetesProvider {
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError> {
         let session = kubelike::open_exec(&self.api, instance, container, request).await?;
-        self.run(session.drive(streams));
+        self.sessions.run(session.drive(streams));
         Ok(())
     }
 
@@ -162,13 +145,13 @@ impl Provider for KubernetesProvider {
         streams: ExecProviderEnd,
     ) -> Result<(), CloudError> {
         let session = kubelike::open_attach(&self.api, instance, container, request).await?;
-        self.run(session.drive(streams));
+        self.sessions.run(session.drive(streams));
         Ok(())
     }
 
     async fn connect(&self, instance: &Instance, port: u16) -> Result<Box<dyn Connection>, CloudError> {
         let (connection, session) = kubelike::open_port(&self.api, instance, port).await?;
-        self.run(session);
+        self.sessions.run(session);
         Ok(Box::new(connection))
     }
 }
