@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use policies::ledger::Seconds;
+use policies::ledger::{Hold, Seconds};
 use policies::policy::Policy;
 use serde::Serialize;
 
@@ -155,7 +155,8 @@ impl Ring {
     pub fn record_grant(&self, pod: Governed, tier: String, sentence: String, now: Timestamp) -> bool {
         let decision = Decision { outcome: GRANTED, reason: "Granted", sentence, ..pod.decision(now) };
         let mut kept = self.lock();
-        let told = kept.minds.contains_key(&decision.uid);
+        let quiet = (WAIT, Hold::LocalFirst.code());
+        let told = kept.minds.get(&decision.uid).is_some_and(|mind| *mind != quiet);
         kept.changed(Decision { tier: Some(tier), ..decision }) && told
     }
 

@@ -101,6 +101,11 @@ impl Hold {
         self.row().0
     }
 
+    /// Whether it is said in an event. Every pod that may run on real nodes begins with these, so that is no news.
+    pub const fn is_news(self) -> bool {
+        !matches!(self, Self::LocalFirst)
+    }
+
     /// Constant text for events, without numbers.
     pub const fn text(self) -> &'static str {
         self.row().1

@@ -362,7 +362,7 @@ impl Term<'_> {
         }
     }
 
-    /// One event per change of mind on the pods that wait.
+    /// One record per change of mind on the pods that wait, and an event where it is news.
     fn tell(&self, policy: &str, plan: &Plan, claims: &[Claim], picture: &Picture) {
         let by_uid: BTreeMap<&str, &Claim> = claims.iter().map(|claim| (claim.uid.as_str(), claim)).collect();
         let missing = policy != keys::DRIVER && spec_of(policy, &picture.objects).is_none();
@@ -383,7 +383,7 @@ impl Term<'_> {
                 held.until,
                 picture.now,
             );
-            if news {
+            if news && held.hold.is_news() {
                 self.event(&claim.namespace, &claim.name, &claim.uid, HELD, sentence);
             }
         }

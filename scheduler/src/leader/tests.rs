@@ -195,6 +195,24 @@ async fn three_of_ten_go_and_the_others_are_told_why() {
     assert_eq!(with("BurstGranted"), 2, "they were told to wait");
 }
 
+#[tokio::test(start_paused = true)]
+async fn that_real_nodes_come_first_is_no_event() {
+    let api = api(Some(max(3)), 0);
+    let mut prefers = pod("p0");
+    prefers["metadata"]["annotations"]["burst.io/resolved-policy"] = json!("localPrefer");
+    api.put(prefers);
+    let replica = Replica::lead(&api);
+    let first = || replica.decisions.newest(|decision| decision.reason == "LocalFirst", 9).len();
+    until("it waits for real nodes", || first() == 1).await;
+    let mut full = api.pod("shop", "p0").expect("exists");
+    full["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+        "lastTransitionTime": "2026-01-01T00:00:09Z"}]);
+    api.put(full);
+    until("it is granted", || granted(&api).len() == 1).await;
+    settle().await;
+    assert_eq!(api.list("events.k8s.io/v1", "events"), Vec::<Value>::new());
+}
+
 /// Two replicas that both lead (different Leases): compare-and-swap alone keeps the ceiling.
 #[tokio::test(start_paused = true)]
 async fn two_leaders_at_once_grant_no_more_than_one() {
