@@ -27,6 +27,7 @@ mod error;
 #[cfg(test)]
 mod golden;
 pub mod hidden;
+mod http_client;
 mod kubelike;
 pub mod kubernetes;
 pub mod mock;

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 
 use crate::cloud::CloudError;
 use crate::cloud::encoding::sha256_hex;
-use crate::cloud::kubelike::{Account, Answer, Call, Refusal, Signed, authority, header_value};
+use crate::cloud::http_client::authority;
+use crate::cloud::kubelike::{Account, Answer, Call, Refusal, Signed, header_value};
 
 use super::classify::classify;
 use super::credentials::Keys;

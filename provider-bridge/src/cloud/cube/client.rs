@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::cloud::CloudError;
 use crate::cloud::access_keys::{KeyPair, Keys};
 use crate::cloud::encoding::encode_pairs;
+use crate::cloud::http_client::{self, broken};
 
 use super::action::Operation;
 use super::fault::{self, Answer, Refusal};
@@ -22,7 +23,6 @@ use super::parameters::Pairs;
 use super::settings::CubeSettings;
 use super::sign::sign;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The gateway itself gives up after 60 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(55);
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -54,22 +54,7 @@ impl Client {
         let invalid =
             |error: &dyn std::fmt::Display| CloudError::Invalid(format!("endpoint {endpoint:?}: {error}"));
         reqwest::Url::parse(&endpoint).map_err(|error| invalid(&error))?;
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(30))
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .user_agent(concat!("burst-bridge/", env!("CARGO_PKG_VERSION")));
-        if let Some(pem) = &settings.ca_pem {
-            let roots = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| CloudError::Invalid(format!("the CA certificates of Cube: {error}")))?;
-            if roots.is_empty() {
-                return Err(CloudError::Invalid("the CA file of Cube holds no certificate".to_owned()));
-            }
-            builder = builder.tls_certs_only(roots);
-        }
+        let builder = http_client::builder(settings.ca_pem.as_deref(), "Cube")?;
         let http = builder.build().map_err(|error| invalid(&error))?;
         Ok(Self {
             http,
@@ -163,19 +148,7 @@ fn form(
     encode_pairs(all.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
-/// No answer: refused, reset, timed out, or TLS. The request may or may not have been carried out.
+/// No answer. The request may or may not have been carried out.
 fn transport(operation: &Operation, error: reqwest::Error) -> Refusal {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    };
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    Refusal::Unknown(format!("{operation}: {what}: {cause}"))
+    Refusal::Unknown(format!("{operation}: {}", broken(error)))
 }

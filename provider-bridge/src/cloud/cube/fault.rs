@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cloud::CloudError;
+use crate::cloud::http_client::skew;
 
 use super::action::{Action, Operation};
 
@@ -113,19 +114,10 @@ impl Answer<'_> {
 
     /// Adds what the answer's `Date` says about our clock, if it explains the refusal.
     fn with_skew(&self, text: String) -> String {
-        let date = self.headers.get(header::DATE).and_then(|value| value.to_str().ok());
-        let cloud = date.and_then(|text| jiff::fmt::rfc2822::parse(text.trim()).ok());
-        let Some(skew) = cloud.map(|cloud| self.sent_at.duration_since(cloud.timestamp())) else {
-            return text;
-        };
-        if skew.abs() < TOLERATED_SKEW {
-            return text;
+        match skew(self.headers, self.sent_at, TOLERATED_SKEW) {
+            Some(skew) => format!("{text}; {skew}: synchronise it"),
+            None => text,
         }
-        let direction = if skew.is_negative() { "behind" } else { "ahead of" };
-        format!(
-            "{text}; the clock here is {} min {direction} the cloud's: synchronise it",
-            skew.abs().as_mins()
-        )
     }
 }
 

@@ -11,12 +11,12 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
-use reqwest::Response;
 use serde::de::DeserializeOwned;
 
 use crate::cloud::CloudError;
 use crate::cloud::access_keys::{KeyPair, Keys};
 use crate::cloud::encoding::{encode_pairs, hex, sha256_hex};
+use crate::cloud::http_client::{self, authority, broken, error_body};
 
 use super::action::{Action, Operation};
 use super::fault::{Answer, Refusal, classify};
@@ -26,10 +26,7 @@ use super::settings::{EciSettings, Signature};
 use super::sign::{self, Signable};
 
 const VERSION: &str = "2018-08-08";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest error body that is read.
-const ERROR_BODY_LIMIT: usize = 64 * 1024;
 /// Parameters that make a longer query than this go into a form body.
 const QUERY_LIMIT: usize = 4096;
 /// How often a call is made again because its nonce was seen before.
@@ -61,29 +58,8 @@ impl Client {
         let endpoint = settings.url();
         let invalid =
             |error: &dyn std::fmt::Display| CloudError::Invalid(format!("endpoint {endpoint:?}: {error}"));
-        let url = reqwest::Url::parse(&endpoint).map_err(|error| invalid(&error))?;
-        let host = url.host_str().ok_or_else(|| invalid(&"no host"))?;
-        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(30))
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .user_agent(concat!("burst-bridge/", env!("CARGO_PKG_VERSION")));
-        if let Some(pem) = &settings.ca_pem {
-            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
-                CloudError::Invalid(format!("the CA certificates of {}: {error}", settings.region))
-            })?;
-            if roots.is_empty() {
-                return Err(CloudError::Invalid(format!(
-                    "the CA file of {} holds no certificate",
-                    settings.region
-                )));
-            }
-            builder = builder.tls_certs_only(roots);
-        }
+        let authority = authority(&endpoint)?;
+        let builder = http_client::builder(settings.ca_pem.as_deref(), &settings.region)?;
         let http = builder.build().map_err(|error| invalid(&error))?;
         let keys = Keys::load(settings.credentials.clone())?;
         let account = format!("{endpoint} {} {}", settings.region, keys.current().access_key);
@@ -262,34 +238,9 @@ fn header_value(operation: &Operation, value: &str) -> Result<HeaderValue, Refus
     Ok(value)
 }
 
-/// Reads an error body up to its limit; what cannot be read is left out.
-async fn error_body(mut response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = ERROR_BODY_LIMIT.saturating_sub(body.len());
-        body.extend(chunk.iter().take(room));
-        if room <= chunk.len() {
-            break;
-        }
-    }
-    body
-}
-
-/// No answer: refused, reset, timed out, or TLS. The request may or may not have been carried out.
+/// No answer. The request may or may not have been carried out.
 pub(super) fn transport(operation: &Operation, error: reqwest::Error) -> Refusal {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    };
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    Refusal::Unknown(format!("{operation}: {what}: {cause}"))
+    Refusal::Unknown(format!("{operation}: {}", broken(error)))
 }
 
 /// Whether a WebSocket was opened.

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::cloud::CloudError;
+use crate::cloud::http_client::skew;
 
 use super::action::{Action, Operation};
 
@@ -184,16 +185,10 @@ impl Answer<'_> {
 
     /// Adds what the answer's `Date` says about our clock, if it explains the refusal.
     fn with_skew(&self, text: String) -> String {
-        let cloud = self.headers.get(header::DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
-        let Some(skew) = cloud.map(|cloud| self.sent_at.duration_since(cloud)) else { return text };
-        if skew.abs() < TOLERATED_SKEW {
-            return text;
+        match skew(self.headers, self.sent_at, TOLERATED_SKEW) {
+            Some(skew) => format!("{text}; {skew} (15 min are tolerated): synchronise it"),
+            None => text,
         }
-        let direction = if skew.is_negative() { "behind" } else { "ahead of" };
-        format!(
-            "{text}; the clock here is {} min {direction} the cloud's (15 min are tolerated): synchronise it",
-            skew.abs().as_mins()
-        )
     }
 
     /// `x-acs-retry-after` in milliseconds; small numbers are taken for seconds.
@@ -203,10 +198,6 @@ impl Answer<'_> {
             .map(|n| if n >= 1000 { Duration::from_millis(n) } else { Duration::from_secs(n) });
         own.or_else(|| read("retry-after").map(Duration::from_secs)).map(|wait| wait.min(LONGEST_THROTTLE))
     }
-}
-
-fn http_date(value: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(value.trim()).ok().map(|at| at.timestamp())
 }
 
 #[cfg(test)]

@@ -14,16 +14,14 @@ use tokio::time::timeout;
 
 use crate::cloud::CloudError;
 use crate::cloud::encoding::wire_query;
+use crate::cloud::http_client::{self, authority, broken, error_body};
 
 use super::call::{Call, Limit};
 use super::operation::Operation;
 use super::refusal::{Answer, Refusal};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a call may take; what of it, says [`Limit`].
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest error body that is read.
-const ERROR_BODY_LIMIT: usize = 64 * 1024;
 
 /// Who calls, and what the vendor's own words in an answer mean.
 pub(in crate::cloud) trait Account: std::fmt::Debug + Send + Sync {
@@ -72,23 +70,7 @@ impl Client {
         let invalid =
             |error: &dyn std::fmt::Display| CloudError::Invalid(format!("endpoint {endpoint:?}: {error}"));
         authority(&endpoint)?;
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(30))
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .user_agent(concat!("burst-bridge/", env!("CARGO_PKG_VERSION")));
-        if let Some(pem) = &to.ca_pem {
-            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
-                CloudError::Invalid(format!("the CA certificates of {}: {error}", to.place))
-            })?;
-            if roots.is_empty() {
-                return Err(CloudError::Invalid(format!("the CA file of {} holds no certificate", to.place)));
-            }
-            builder = builder.tls_certs_only(roots);
-        }
+        let mut builder = http_client::builder(to.ca_pem.as_deref(), &to.place)?;
         if let Some(identity) = to.identity {
             builder = builder.identity(identity);
         }
@@ -172,16 +154,6 @@ impl Client {
     }
 }
 
-/// Host and port of an endpoint, as the `Host` header has them.
-pub(in crate::cloud) fn authority(endpoint: &str) -> Result<String, CloudError> {
-    let endpoint = endpoint.trim_end_matches('/');
-    let invalid =
-        |error: &dyn std::fmt::Display| CloudError::Invalid(format!("endpoint {endpoint:?}: {error}"));
-    let url = reqwest::Url::parse(endpoint).map_err(|error| invalid(&error))?;
-    let host = url.host_str().ok_or_else(|| invalid(&"no host"))?;
-    Ok(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
-}
-
 /// A value that may stand in a header.
 pub(in crate::cloud) fn header_value(operation: &Operation, value: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(value).map_err(|_| {
@@ -191,32 +163,7 @@ pub(in crate::cloud) fn header_value(operation: &Operation, value: &str) -> Resu
     })
 }
 
-/// Reads an error body up to its limit; what cannot be read is left out.
-async fn error_body(mut response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = ERROR_BODY_LIMIT.saturating_sub(body.len());
-        body.extend(chunk.iter().take(room));
-        if room <= chunk.len() {
-            break;
-        }
-    }
-    body
-}
-
-/// No answer: refused, reset, timed out, or TLS. The request may or may not have been carried out.
+/// No answer. The request may or may not have been carried out.
 pub(in crate::cloud) fn transport(operation: &Operation, error: reqwest::Error) -> Refusal {
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    };
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    Refusal::Unknown(format!("{operation}: {what}: {cause}"))
+    Refusal::Unknown(format!("{operation}: {}", broken(error)))
 }

@@ -26,7 +26,7 @@ mod wire;
 
 pub(in crate::cloud) use api::{Api, Dialect, Scope};
 pub(in crate::cloud) use call::Call;
-pub(in crate::cloud) use client::{Account, Client, Endpoint, Signed, authority, header_value};
+pub(in crate::cloud) use client::{Account, Client, Endpoint, Signed, header_value};
 pub(in crate::cloud) use create::{create, delete};
 pub(in crate::cloud) use exec::{Session as ExecSession, attach as open_attach, open as open_exec};
 pub(in crate::cloud) use forge::{Context, Fields, Forged, Rules, forge};

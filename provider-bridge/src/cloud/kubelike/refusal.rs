@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::cloud::CloudError;
+use crate::cloud::http_client::{http_date, skew};
 
 use super::operation::Operation;
 
@@ -132,16 +133,10 @@ impl Answer<'_> {
 
     /// Adds what the answer's `Date` says about our clock, if it explains the refusal.
     pub(in crate::cloud) fn with_skew(&self, text: String) -> String {
-        let cloud = self.headers.get(header::DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
-        let Some(skew) = cloud.map(|cloud| self.sent_at.duration_since(cloud)) else { return text };
-        if skew.abs() < TOLERATED_SKEW {
-            return text;
+        match skew(self.headers, self.sent_at, TOLERATED_SKEW) {
+            Some(skew) => format!("{text}; {skew} (15 min are tolerated): synchronise it"),
+            None => text,
         }
-        let direction = if skew.is_negative() { "behind" } else { "ahead of" };
-        format!(
-            "{text}; the clock here is {} min {direction} the cloud's (15 min are tolerated): synchronise it",
-            skew.abs().as_mins()
-        )
     }
 
     fn retry_after(&self, fault: &Fault) -> Option<Duration> {
@@ -154,8 +149,4 @@ impl Answer<'_> {
         });
         from_header.or_else(|| fault.details.as_ref()?.retry_after_seconds.map(Duration::from_secs))
     }
-}
-
-fn http_date(value: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(value.trim()).ok().map(|at| at.timestamp())
 }
