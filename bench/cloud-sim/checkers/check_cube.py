@@ -88,10 +88,12 @@ def check_life(cube):
     listed = cube.list_cube_pod({"Zone": ZONE, "Limit": 100, "Offset": 0, "Group": "burst"})
     assert listed["TotalCount"] == 1 and decoded(listed["Pods"][0])["metadata"]["uid"] == "uid-1", listed
     assert cube.list_cube_pod({"Zone": OTHER})["TotalCount"] == 0
+    control("hold", {"id": identity, "held": True})
     renewed = pod("uid-1", image="uhub.service.ucloud.cn/library/web:2")
     answer = cube.renew_cube_pod({"CubeId": identity, "Zone": ZONE, "Pod": encoded(renewed)})
     assert decoded(answer["Pod"])["spec"]["containers"][0]["image"].endswith(":2"), answer
     assert got()["status"]["phase"] == "ContainerCreating"
+    control("hold", {"id": identity, "held": False})
     again = until(got, lambda p: p["status"]["phase"] == "Running", "renewed")
     assert again["status"]["podIp"] == running["status"]["podIp"], again
     refused(lambda: cube.renew_cube_pod({"CubeId": identity, "Zone": ZONE, "Pod": encoded(pod("uid-1", memory="4Gi"))}), 230)

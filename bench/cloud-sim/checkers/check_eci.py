@@ -156,18 +156,22 @@ def check_change(client, identity):
         region_id=REGION, container_group_id=identity, client_token=f"up-{identity}", tag=tag))
     group = until(lambda: described(client, identity), lambda g: g.status == "Running", "updated")
     assert {t.key: t.value for t in group.tags} == {"a": "1", "b": "2"}, group.tags
+    control("hold", {"id": identity, "held": True})
     container = m.UpdateContainerGroupRequestContainer(name="nginx", image="nginx:1.27", cpu=1.0, memory=2.0)
     client.update_container_group(m.UpdateContainerGroupRequest(
         region_id=REGION, container_group_id=identity, update_type="IncrementalUpdate", container=[container]))
     assert described(client, identity).status == "Updating"
+    control("hold", {"id": identity, "held": False})
     address = group.intranet_ip
     group = until(lambda: described(client, identity), lambda g: g.status == "Running", "updated again")
     assert group.containers[0].image == "nginx:1.27" and group.intranet_ip == address, group
     assert group.containers[0].commands[0] == "sh", "what an increment does not name stays"
     refused(lambda: client.update_container_group(m.UpdateContainerGroupRequest(
         region_id=REGION, container_group_id="eci-none", cpu=2.0)), 404, "InvalidParameter.NotFound")
+    control("hold", {"id": identity, "held": True})
     client.restart_container_group(m.RestartContainerGroupRequest(region_id=REGION, container_group_id=identity))
     assert described(client, identity).status == "Restarting"
+    control("hold", {"id": identity, "held": False})
     until(lambda: described(client, identity), lambda g: g.status == "Running", "restarted")
 
 

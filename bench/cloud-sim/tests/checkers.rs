@@ -95,7 +95,7 @@ async fn alibabas_current_and_legacy_sdks_agree() {
         println!("SKIPPED: python3 with venv and the packages {ALIBABA:?} is not to be had");
         return;
     };
-    let cloud = Cloud::of("eci", &["--update-ms", "1500", "--start-ms", "1000"]).await;
+    let cloud = Cloud::of("eci", &[]).await;
     cloud
         .client
         .post(
@@ -117,7 +117,7 @@ async fn uclouds_sdk_agrees() {
         println!("SKIPPED: python3 with venv and the packages {UCLOUD:?} is not to be had");
         return;
     };
-    let cloud = Cloud::of("cube", &["--update-ms", "1500", "--start-ms", "1000"]).await;
+    let cloud = Cloud::of("cube", &[]).await;
     let endpoint = format!("http://{}", cloud.client.address);
     run(python, "check_cube.py", words(&[&endpoint, "testAK", "testSK", "proj123"])).await;
     let meter = cloud.client.meter().await;

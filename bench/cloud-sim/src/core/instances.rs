@@ -50,7 +50,7 @@ pub(crate) struct Timing {
 pub(crate) struct Habits {
     /// Billed from the order to the confirmed deletion; otherwise from being placed until it ended.
     pub(crate) bills_whole_life: bool,
-    /// Writes the place into the labels and annotations of the object.
+    /// Shows objects as they are stored, with the place in their labels and annotations.
     pub(crate) marks_objects: bool,
 }
 
@@ -68,6 +68,15 @@ pub(crate) struct Stop {
     pub(crate) deadline: Timestamp,
     /// The object goes too; otherwise it stays, ended, until it is deleted.
     pub(crate) remove: bool,
+}
+
+/// Field of a stored pod: which incarnation of its instance the status is of.
+pub(crate) const INCARNATION: &str = "incarnation";
+
+/// How often the instance had been started anew when the status of this stored pod was written. Read from the pod and
+/// not from the instance: a successor that has written nothing yet must not pass for what its predecessor wrote.
+pub(crate) fn incarnation_of(pod: &Value) -> u64 {
+    pod.get(INCARNATION).and_then(Value::as_u64).unwrap_or_default()
 }
 
 /// No capacity for an instance.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use serde_json::{Value, json};
 
 use super::Life;
-use crate::core::instances::{HOST_IP, metadata_map};
+use crate::core::instances::{HOST_IP, INCARNATION, incarnation_of, metadata_map};
 use crate::core::kind::Kind;
 use crate::core::life::State;
 use crate::core::plan::PodSpec;
@@ -71,7 +71,10 @@ impl Life<'_> {
         self.bill(scheduled, &status);
         let uid = &self.instance.plan.uid;
         let done = self.cloud.store.update::<Infallible>(Kind::Pod, &self.instance.key, |pod, stored| {
-            if stored.uid != *uid || pod.get("status") == Some(&status) {
+            let incarnation = (!self.cloud.habits.marks_objects).then_some(self.instance.generation);
+            let same = pod.get("status") == Some(&status)
+                && incarnation.is_none_or(|number| incarnation_of(pod) == u64::from(number));
+            if stored.uid != *uid || same {
                 return Ok(Verdict::Keep);
             }
             if scheduled && self.cloud.habits.marks_objects {
@@ -79,6 +82,9 @@ impl Life<'_> {
             }
             if let Some(pod) = pod.as_object_mut() {
                 pod.insert("status".into(), status);
+                if let Some(number) = incarnation {
+                    pod.insert(INCARNATION.into(), json!(number));
+                }
             }
             Ok(Verdict::Write)
         });

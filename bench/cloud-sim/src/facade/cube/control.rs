@@ -21,6 +21,13 @@ struct Force {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Hold {
+    id: String,
+    held: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Lost {
     zone: String,
 }
@@ -32,12 +39,12 @@ pub(in crate::facade) fn answer(
     call: &Call,
 ) -> Option<Result<Value, ApiError>> {
     Some(match (&call.parts.method, call.parts.uri.path()) {
-        (&Method::POST, "/_sim/state") => read(call).and_then(|Force { id, status }| {
-            life::by_id(front, &id)
-                .ok_or_else(|| ApiError::bad_request(format!("there is no pod {id:?}")))?;
-            change(front, &id, |object| set(object, "cube", "forced", json!(status)));
-            Ok(json!({}))
-        }),
+        (&Method::POST, "/_sim/state") => {
+            read(call).and_then(|Force { id, status }| mark(front, &id, "forced", json!(status)))
+        }
+        (&Method::POST, "/_sim/hold") => {
+            read(call).and_then(|Hold { id, held }| mark(front, &id, "held", json!(held)))
+        }
         (&Method::POST, "/_sim/zone-lost") => read(call).map(|Lost { zone }| {
             let all = life::all(front).into_iter();
             let there = all.filter(|stored| {
@@ -59,6 +66,13 @@ pub(in crate::facade) fn answer(
         }
         _ => return None,
     })
+}
+
+/// Sets a field of the simulator's own on a pod.
+fn mark(front: &Front, id: &str, field: &str, value: Value) -> Result<Value, ApiError> {
+    life::by_id(front, id).ok_or_else(|| ApiError::bad_request(format!("there is no pod {id:?}")))?;
+    change(front, id, |object| set(object, "cube", field, value));
+    Ok(json!({}))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, ApiError> {

@@ -92,9 +92,8 @@ pub(super) fn set(object: &mut Value, part: &str, field: &str, value: Value) {
     }
 }
 
-fn encoded(front: &Front, stored: &Stored) -> Result<String, CubeError> {
-    let generation = front.cloud.instance(&stored.uid).map_or(0, |instance| u64::from(instance.generation));
-    Shown { object: &stored.value(), generation }.encoded()
+fn encoded(stored: &Stored) -> Result<String, CubeError> {
+    Shown { object: &stored.value() }.encoded()
 }
 
 /// CreateCubePod.
@@ -140,7 +139,7 @@ pub(super) fn create(
     let created = front.cloud.store.create(Kind::Pod, &Key::new(&front.cloud.region, &id), object, now);
     let created = created.ok_or_else(|| CubeError::new(150, "The id is taken"))?;
     front.cloud.launch(&created, plan, checked.size, stock_out);
-    Ok(json!({"CubeId": id, "Pod": encoded(front, &created)?}))
+    Ok(json!({"CubeId": id, "Pod": encoded(&created)?}))
 }
 
 /// The UDisks of all pods, and whose each is.
@@ -238,7 +237,7 @@ fn plan(object: &Value) -> Result<Arc<PodPlan>, CubeError> {
 pub(super) fn get(front: &Front, cube: &Cube, order: &Order) -> Result<Value, CubeError> {
     order.required("ProjectId")?;
     match find(front, cube, order)? {
-        Some(stored) => Ok(json!({"Pod": encoded(front, &stored)?})),
+        Some(stored) => Ok(json!({"Pod": encoded(&stored)?})),
         None if cube.variants().unknown_is_empty => Ok(json!({"Pod": ""})),
         None => Err(CubeError::no_pod()),
     }
@@ -283,7 +282,7 @@ pub(super) fn list(
         });
     }
     let pods: Result<Vec<String>, CubeError> =
-        found.iter().skip(offset).take(limit).map(|stored| encoded(front, stored)).collect();
+        found.iter().skip(offset).take(limit).map(|stored| encoded(stored)).collect();
     Ok(json!({"TotalCount": found.len(), "Pods": pods?}))
 }
 
@@ -354,7 +353,7 @@ pub(super) fn renew(front: &Arc<Front>, cube: &Cube, order: &Order) -> Result<Va
         restart(front, &stored.uid, cube.update)?;
     }
     let stored = by_id(front, &stored.uid).ok_or_else(CubeError::no_pod)?;
-    Ok(json!({"Pod": encoded(front, &stored)?}))
+    Ok(json!({"Pod": encoded(&stored)?}))
 }
 
 /// Starts what is stored now in the place of what runs, after a moment.

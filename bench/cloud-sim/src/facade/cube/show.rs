@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::error::CubeError;
+use crate::core::instances::incarnation_of;
 
-/// A stored pod with how often it was started anew.
+/// A stored pod.
 pub(super) struct Shown<'a> {
     pub(super) object: &'a Value,
-    pub(super) generation: u64,
 }
 
 impl Shown<'_> {
@@ -33,7 +33,8 @@ impl Shown<'_> {
             return "Pending".to_owned();
         }
         let wanted = self.object.pointer("/cube/generation").and_then(Value::as_u64).unwrap_or_default();
-        if self.generation < wanted {
+        let held = wanted > 0 && self.object.pointer("/cube/held") == Some(&Value::Bool(true));
+        if held || incarnation_of(self.object) < wanted {
             return "ContainerCreating".to_owned();
         }
         match self.text("/status/phase") {
@@ -119,7 +120,7 @@ mod tests {
 
     fn check(status: Value, cube: Value, expected: &str) {
         let object = json!({"metadata": {}, "status": status, "cube": cube});
-        assert_eq!(Shown { object: &object, generation: 0 }.phase(), expected, "{object}");
+        assert_eq!(Shown { object: &object }.phase(), expected, "{object}");
     }
 
     #[test]
@@ -139,8 +140,14 @@ mod tests {
         check(state("Failed", json!({"terminated": {"exitCode": 1}})), json!({}), "Error");
         check(state("Running", json!({"running": {}})), json!({"forced": "Strange"}), "Strange");
         check(state("Running", json!({"running": {}})), json!({"generation": 1}), "ContainerCreating");
+        check(state("Running", json!({"running": {}})), json!({"held": true}), "Running");
+        let mut renewed = json!({"metadata": {}, "status": state("Running", json!({"running": {}})), "cube": {"generation": 1}});
+        renewed["incarnation"] = json!(1);
+        assert_eq!(Shown { object: &renewed }.phase(), "Running");
+        renewed["cube"]["held"] = json!(true);
+        assert_eq!(Shown { object: &renewed }.phase(), "ContainerCreating");
         let object = json!({"metadata": {"deletionTimestamp": "t"}, "status": state("Running", json!({"running": {}}))});
-        assert_eq!(Shown { object: &object, generation: 0 }.phase(), "Terminating");
+        assert_eq!(Shown { object: &object }.phase(), "Terminating");
     }
 
     #[test]
@@ -149,7 +156,7 @@ mod tests {
             "metadata": {"uid": "cube-1", "creationTimestamp": "t"}, "status": state_running(),
             "cube": {"given": {"spec": {"containers": []}, "metadata": null}, "uid": "u", "group": "g", "name": "n", "provider": {"zone": "z"}},
         });
-        let pod = Shown { object: &object, generation: 0 }.value();
+        let pod = Shown { object: &object }.value();
         assert_eq!(
             pod["metadata"],
             json!({"cubeId": "cube-1", "uid": "u", "group": "g", "creationTimestamp": "t", "name": "n", "provider": {"zone": "z"}})

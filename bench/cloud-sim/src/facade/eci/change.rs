@@ -57,7 +57,8 @@ fn set(object: &mut Value, part: &str, field: &str, value: Value) {
 fn alive(front: &Front, tree: &Tree) -> Result<(Arc<Stored>, Value, u64), EciError> {
     let id = tree.required("ContainerGroupId")?;
     let stored = find(front, id)?;
-    let (status, generation) = with_group(front, &stored, |group| (group.status(), group.generation));
+    let status = with_group(front, &stored, |group| group.status());
+    let generation = front.cloud.instance(&stored.uid).map_or(0, |instance| u64::from(instance.generation));
     if !matches!(status.as_str(), "Pending" | "Running") {
         return Err(EciError::state(id, &status));
     }
@@ -99,7 +100,9 @@ pub(super) fn update(front: &Arc<Front>, eci: &Eci, order: &Order) -> Result<Val
     merge(&mut shown, forge::shown(&new));
     let until = now.checked_add(eci.update).unwrap_or(now);
     let wanted = if disruptive { generation + 1 } else { 0 };
-    let again = json!({"status": "Updating", "generation": wanted, "until": k8s_precise(until)});
+    let again = json!({
+        "status": "Updating", "generation": wanted, "until": k8s_precise(until), "held": object.pointer("/eci/held"),
+    });
     change(front, &stored.uid, |object| {
         set(object, "eci", "request", json!(request));
         set(object, "eci", "shown", shown);
@@ -201,7 +204,9 @@ fn differing(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> 
 pub(super) fn restart(front: &Arc<Front>, tree: &Tree) -> Result<Value, EciError> {
     let (stored, object, generation) = alive(front, tree)?;
     change(front, &stored.uid, |object| {
-        set(object, "eci", "again", json!({"status": "Restarting", "generation": generation + 1}));
+        let held = object.pointer("/eci/held").cloned();
+        let again = json!({"status": "Restarting", "generation": generation + 1, "held": held});
+        set(object, "eci", "again", again);
     });
     front.cloud.replace(&stored.uid, plan(&object)?, grace(&object));
     Ok(json!({}))
@@ -250,6 +255,19 @@ pub(super) fn end(front: &Front, id: &str, status: &str) -> Result<(), EciError>
 pub(super) fn mark(front: &Front, id: &str, field: &str, value: Value) -> Result<(), EciError> {
     find(front, id)?;
     change(front, id, |object| set(object, "eci", field, value));
+    Ok(())
+}
+
+/// An update or restart that is ordered from now on keeps its state between, until it is let go.
+pub(super) fn hold(front: &Front, id: &str, held: bool) -> Result<(), EciError> {
+    find(front, id)?;
+    change(front, id, |object| {
+        set(object, "eci", "held", json!(held));
+        if let Some(again) = object.pointer_mut("/eci/again").and_then(Value::as_object_mut).filter(|_| !held)
+        {
+            again.remove("held");
+        }
+    });
     Ok(())
 }
 

@@ -32,6 +32,13 @@ struct Force {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Hold {
+    id: String,
+    held: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Lost {
     zone: String,
 }
@@ -47,6 +54,10 @@ pub(in crate::facade) fn answer(
         (&Method::POST, "/_sim/reclaim") => read(call).and_then(|asked| reclaim(front, &asked)),
         (&Method::POST, "/_sim/state") => read(call).and_then(|Force { id, status }| {
             change::mark(front, &id, "forced", json!(status)).map_err(|e| said(&e))?;
+            Ok(json!({}))
+        }),
+        (&Method::POST, "/_sim/hold") => read(call).and_then(|Hold { id, held }| {
+            change::hold(front, &id, held).map_err(|e| said(&e))?;
             Ok(json!({}))
         }),
         (&Method::POST, "/_sim/zone-lost") => read(call).map(|Lost { zone }| lose(front, &zone)),

@@ -95,9 +95,7 @@ fn put(object: &mut Value, field: &str, value: Value) {
 
 /// Looks at a stored group.
 pub(super) fn with_group<T>(front: &Front, stored: &Stored, look: impl FnOnce(&Group<'_>) -> T) -> T {
-    let object = stored.value();
-    let generation = front.cloud.instance(&stored.uid).map_or(0, |instance| u64::from(instance.generation));
-    look(&Group { object: &object, generation, now: front.cloud.clock.now() })
+    look(&Group { object: &stored.value(), now: front.cloud.clock.now() })
 }
 
 /// What the parameters select, in the order of ids, from where the token left off.

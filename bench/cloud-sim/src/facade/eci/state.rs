@@ -5,12 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::create::NO_STOCK;
 use crate::core::clock::k8s_time;
+use crate::core::instances::incarnation_of;
 
-/// A stored group with what only the core knows.
+/// A stored group at this time.
 pub(super) struct Group<'a> {
     pub(super) object: &'a Value,
-    /// How often it was started anew.
-    pub(super) generation: u64,
     pub(super) now: Timestamp,
 }
 
@@ -52,10 +51,12 @@ impl Group<'_> {
     fn again(&self) -> Option<&str> {
         let word = self.text("/eci/again/status");
         let wanted = self.object.pointer("/eci/again/generation").and_then(Value::as_u64).unwrap_or_default();
-        let waiting = self.generation < wanted
-            || (self.generation == wanted && wanted > 0 && self.text("/status/phase") == "Pending");
+        let shown = incarnation_of(self.object);
+        let waiting =
+            shown < wanted || (shown == wanted && wanted > 0 && self.text("/status/phase") == "Pending");
         let slow = self.time("/eci/again/until").is_some_and(|until| self.now < until);
-        (!word.is_empty() && (waiting || slow)).then_some(word)
+        let held = self.object.pointer("/eci/again/held") == Some(&Value::Bool(true));
+        (!word.is_empty() && (waiting || slow || held)).then_some(word)
     }
 
     fn scheduled(&self) -> bool {
@@ -296,9 +297,11 @@ fn kubernetes_state(state: Option<&Value>) -> Value {
 mod tests {
     use super::*;
 
-    fn check(object: Value, generation: u64, expected: &str) {
+    fn check(object: Value, incarnation: u64, expected: &str) {
+        let mut object = object;
+        object["incarnation"] = json!(incarnation);
         let now: Timestamp = "2026-01-02T04:00:00Z".parse().expect("a time");
-        let group = Group { object: &object, generation, now };
+        let group = Group { object: &object, now };
         assert_eq!(group.status(), expected, "{object}");
     }
 
@@ -321,7 +324,13 @@ mod tests {
         let again = |phase: &str| json!({"status": placed(phase), "eci": {"again": {"status": "Restarting", "generation": 1}}});
         check(again("Failed"), 0, "Restarting");
         check(again("Pending"), 1, "Restarting");
+        check(again("Running"), 0, "Restarting");
         check(again("Running"), 1, "Running");
+        let mut held = again("Running");
+        held["eci"]["held"] = json!(true);
+        check(held.clone(), 1, "Running");
+        held["eci"]["again"]["held"] = json!(true);
+        check(held, 1, "Restarting");
         let slow = |until: &str| json!({"status": placed("Running"), "eci": {"again": {"status": "Updating", "until": until}}});
         check(slow("2026-01-02T04:00:01Z"), 0, "Updating");
         check(slow("2026-01-02T04:00:00Z"), 0, "Running");
