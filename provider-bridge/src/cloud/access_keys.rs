@@ -180,7 +180,8 @@ fn read(source: &Credentials) -> Result<KeyPair, CloudError> {
     }
 }
 
-fn read_file(path: &Path) -> Result<SecretString, CloudError> {
+/// One part of the credentials, without blanks around it; the error names the file.
+pub(in crate::cloud) fn read_file(path: &Path) -> Result<SecretString, CloudError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         CloudError::Auth(format!("cannot read the credentials file {}: {error}", path.display()))
     })?;

@@ -104,6 +104,18 @@ pub struct CreateRequest {
     pub needs_grant: bool,
 }
 
+impl CreateRequest {
+    /// The pod's annotations and its policy's, which win.
+    pub(in crate::cloud) fn all_annotations(&self) -> BTreeMap<String, String> {
+        let metadata = self.object.get("metadata").unwrap_or(&Value::Null);
+        let own = translate::json::pairs(metadata, "annotations");
+        let mut all: BTreeMap<String, String> =
+            own.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        all.extend(self.annotations.clone());
+        all
+    }
+}
+
 /// A PersistentVolumeClaim and what stands behind it, as JSON.
 #[derive(Clone, Debug)]
 pub struct Claim {

@@ -3,7 +3,7 @@
 //! The secret never leaves this module except as an HMAC key, and nothing here prints it. Facts: a mounted Secret is
 //! replaced as a whole when it is rotated, so both files are read together.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::cloud::CloudError;
+use crate::cloud::access_keys::read_file;
 
 /// How old a key pair read from files may get before the files are read again.
 const REREAD_AFTER: Duration = Duration::from_secs(5);
@@ -115,17 +116,6 @@ fn read(source: &Credentials) -> Result<KeyPair, CloudError> {
             Ok(KeyPair::new(access.expose_secret(), &secret))
         }
     }
-}
-
-fn read_file(path: &Path) -> Result<SecretString, CloudError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        CloudError::Auth(format!("cannot read the credentials file {}: {error}", path.display()))
-    })?;
-    let value = SecretString::from(text.trim());
-    if value.expose_secret().is_empty() {
-        return Err(CloudError::Auth(format!("the credentials file {} is empty", path.display())));
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) async fn create(
     if let Some(found) = look(api, uid, sent).await? {
         api.answered(uid);
         // The answer of the create may be what was lost before the address was bound.
-        if let Some(wanted) = address::wanted(&forge::annotations(request)).ok().flatten() {
+        if let Some(wanted) = address::wanted(&request.all_annotations()).ok().flatten() {
             address::bind(api, &found, &wanted, resolve).await;
         }
         return Ok(found);

@@ -8,7 +8,9 @@ mod expand;
 mod fetch;
 mod fields;
 pub(in crate::cloud) mod json;
+mod ports;
 mod problem;
+pub(in crate::cloud) mod pull_secrets;
 mod references;
 pub(in crate::cloud) mod service_env;
 mod volumes;
@@ -16,6 +18,7 @@ mod volumes;
 pub(in crate::cloud) use env::{Environment, Plain, Sources};
 pub(in crate::cloud) use fetch::fetch;
 pub(in crate::cloud) use fields::{Size, Sizes};
+pub(in crate::cloud) use ports::port;
 pub(in crate::cloud) use problem::{Kind, Notice, Problem, tell};
 pub(in crate::cloud) use references::{References, Resolved, references};
 pub(in crate::cloud) use volumes::{

@@ -4,7 +4,7 @@ use policies::shape::Size;
 use serde_json::{Map, Value, json};
 
 use crate::cloud::translate::json::{self, list, only, text};
-use crate::cloud::translate::{self, Environment, Notice, Problem, Sources, dropped};
+use crate::cloud::translate::{self, Environment, Notice, Problem, Sources, dropped, port};
 
 use super::insert_list;
 
@@ -106,28 +106,14 @@ fn probe_of(probe: &Value, container: &Value) -> Result<Value, Problem> {
     }
     if let Some(get) = probe.get("httpGet") {
         let mut fields = only(get, &["path", "host", "scheme", "httpHeaders"]);
-        fields.insert("port".into(), port(get, container)?.into());
+        fields.insert("port".into(), port(get, container, "a probe")?.into());
         out.insert("httpGet".into(), Value::Object(fields));
     }
     if let Some(socket) = probe.get("tcpSocket") {
         let mut fields = only(socket, &["host"]);
-        fields.insert("port".into(), port(socket, container)?.into());
+        fields.insert("port".into(), port(socket, container, "a probe")?.into());
         out.insert("tcpSocket".into(), Value::Object(fields));
     }
     out.retain(|_, value| !value.is_null());
     Ok(Value::Object(out))
-}
-
-/// A number, or what the container calls so.
-fn port(holder: &Value, container: &Value) -> Result<i64, Problem> {
-    let port = holder.get("port").unwrap_or(&Value::Null);
-    let named = |name: &str| {
-        let found = list(container, "ports").iter().find(|port| text(port, "name") == Some(name));
-        found.and_then(|port| port.get("containerPort")?.as_i64())
-    };
-    let text_number = || port.as_str().and_then(|name| name.parse().ok().or_else(|| named(name)));
-    port.as_i64().or_else(text_number).ok_or_else(|| {
-        let name = text(container, "name").unwrap_or_default();
-        Problem::Invalid(format!("container {name} has no port {port}, which a probe names"))
-    })
 }

@@ -18,7 +18,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use crate::cloud::CreateRequest;
-use crate::cloud::translate::json::{list, only, pairs, text};
+use crate::cloud::translate::json::{list, only, text};
 use crate::cloud::translate::{self, Notice, Problem, Resolved, Sizes, Sources, service_env};
 
 use super::address::{self, Wanted};
@@ -62,7 +62,7 @@ pub(super) fn forge(
     claims: &Claims,
 ) -> Result<Forged, Problem> {
     let pod = &*request.object;
-    let annotations = annotations(request);
+    let annotations = request.all_annotations();
     refuse(pod, &annotations)?;
     let address = address::wanted(&annotations)?;
     let view =
@@ -98,15 +98,6 @@ pub(super) fn forge(
         parameters["Quantity"] = quantity.into();
     }
     Ok(Forged { name, parameters, size: sold.size, prepaid, address, notices })
-}
-
-/// The pod's annotations and its policy's, which win.
-pub(super) fn annotations(request: &CreateRequest) -> BTreeMap<String, String> {
-    let metadata = request.object.get("metadata").unwrap_or(&Value::Null);
-    let mut all: BTreeMap<String, String> =
-        pairs(metadata, "annotations").map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    all.extend(request.annotations.clone());
-    all
 }
 
 fn refuse(pod: &Value, annotations: &BTreeMap<String, String>) -> Result<(), Problem> {

@@ -2,11 +2,10 @@
 //!
 //! Facts: the vendor's pages on the pod format and on registries of one's own. UHub in the same account needs nothing.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::cloud::translate::json::{list, pairs, text};
+use crate::cloud::translate::json::{list, text};
+use crate::cloud::translate::pull_secrets::{entries, host, login};
 use crate::cloud::translate::{Notice, Resolved};
 
 /// How the vendor's own registry ends.
@@ -38,20 +37,6 @@ pub(super) fn secrets(spec: &Value, resolved: &Resolved, notices: &mut Vec<Notic
     found
 }
 
-fn entries(secret: &Value) -> Vec<(String, Value)> {
-    let mut out = Vec::new();
-    for (key, nested) in [(".dockerconfigjson", true), (".dockercfg", false)] {
-        let Some((_, data)) = pairs(secret, "data").find(|(name, _)| *name == key) else { continue };
-        let decoded =
-            STANDARD.decode(data).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let Some(config) = decoded else { continue };
-        let servers = if nested { config.get("auths").cloned() } else { Some(config) };
-        let servers = servers.and_then(|servers| servers.as_object().cloned()).unwrap_or_default();
-        out.extend(servers);
-    }
-    out
-}
-
 /// The form of one entry; none where nothing is needed or nothing is there.
 fn secret(server: &str, entry: &Value) -> Option<Value> {
     let filled = |field: &str| text(entry, field).filter(|text| !text.is_empty());
@@ -74,21 +59,4 @@ fn secret(server: &str, entry: &Value) -> Option<Value> {
     }
     let (user, password) = login?;
     Some(json!({"registry_type": "external", "username": user, "password": password}))
-}
-
-/// `username` and `password`, else what `auth` holds.
-fn login(entry: &Value) -> Option<(String, String)> {
-    if let (Some(user), Some(password)) = (text(entry, "username"), text(entry, "password"))
-        && !user.is_empty()
-    {
-        return Some((user.to_owned(), password.to_owned()));
-    }
-    let auth = String::from_utf8(STANDARD.decode(text(entry, "auth")?.trim()).ok()?).ok()?;
-    let (user, password) = auth.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
-}
-
-fn host(server: &str) -> &str {
-    let bare = server.split_once("://").map_or(server, |(_, rest)| rest);
-    bare.split('/').next().unwrap_or(bare)
 }

@@ -6,10 +6,12 @@ use policies::support::eci::{ARGS_MAX, COMMAND_MAX, ENV_NAME_MAX, ENV_VALUE_MAX,
 use serde_json::{Map, Value, json};
 
 use crate::cloud::translate::json::{self, flag, list, text};
-use crate::cloud::translate::{self, Environment, Notice, Problem, Sources, dropped};
+use crate::cloud::translate::{self, Environment, Notice, Problem, Sources, dropped, port};
 
 use super::{insert_list, renamed};
 
+/// What names ports, in errors.
+const NAMES: &str = "a probe or hook";
 /// Fields that mean the same at ECI.
 const FIELDS: [(&str, &str); 6] = [
     ("name", "Name"),
@@ -243,11 +245,11 @@ fn probe(probe: &Value, container: &Value) -> Result<Map<String, Value>, Problem
         out.insert(
             "HttpGet".into(),
             json!({"Path": text(get, "path").filter(|path| !path.is_empty()).unwrap_or("/"),
-                "Port": port(get, container)?, "Scheme": text(get, "scheme").unwrap_or("HTTP")}),
+                "Port": port(get, container, NAMES)?, "Scheme": text(get, "scheme").unwrap_or("HTTP")}),
         );
     }
     if let Some(socket) = probe.get("tcpSocket") {
-        out.insert("TcpSocket".into(), json!({"Port": port(socket, container)?}));
+        out.insert("TcpSocket".into(), json!({"Port": port(socket, container, NAMES)?}));
     }
     Ok(out)
 }
@@ -260,7 +262,7 @@ fn hook(hook: &Value, prefix: &str, container: &Value) -> Result<Map<String, Val
     }
     if let Some(get) = hook.get("httpGet") {
         add("HttpGetHost", text(get, "host").unwrap_or_default().into());
-        add("HttpGetPort", port(get, container)?.into());
+        add("HttpGetPort", port(get, container, NAMES)?.into());
         add("HttpGetPath", text(get, "path").unwrap_or("/").into());
         add("HttpGetScheme", text(get, "scheme").unwrap_or("HTTP").into());
         let headers = list(get, "httpHeaders")
@@ -270,21 +272,7 @@ fn hook(hook: &Value, prefix: &str, container: &Value) -> Result<Map<String, Val
     }
     if let Some(socket) = hook.get("tcpSocket") {
         add("TcpSocketHost", text(socket, "host").unwrap_or_default().into());
-        add("TcpSocketPort", port(socket, container)?.into());
+        add("TcpSocketPort", port(socket, container, NAMES)?.into());
     }
     Ok(out)
-}
-
-/// A number, or what the container calls so.
-fn port(holder: &Value, container: &Value) -> Result<i64, Problem> {
-    let port = holder.get("port").unwrap_or(&Value::Null);
-    let named = |name: &str| {
-        let found = list(container, "ports").iter().find(|port| text(port, "name") == Some(name));
-        found.and_then(|port| port.get("containerPort")?.as_i64())
-    };
-    let text_number = || port.as_str().and_then(|name| name.parse().ok().or_else(|| named(name)));
-    port.as_i64().or_else(text_number).ok_or_else(|| {
-        let name = text(container, "name").unwrap_or_default();
-        Problem::Invalid(format!("container {name} has no port {port}, which a probe or hook names"))
-    })
 }

@@ -15,7 +15,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use crate::cloud::CreateRequest;
-use crate::cloud::translate::json::{flag, list, only, pairs, text};
+use crate::cloud::translate::json::{flag, list, only, text};
 use crate::cloud::translate::{self, Notice, Problem, Resolved, Sizes, Sources, service_env};
 
 use super::names;
@@ -71,7 +71,7 @@ pub(super) struct Attempt {
 /// Translates a pod.
 pub(super) fn forge(context: &Context<'_>, resolved: &Resolved) -> Result<Forged, Problem> {
     let pod = &*context.request.object;
-    let annotations = annotations_of(context.request);
+    let annotations = context.request.all_annotations();
     refuse(pod, &annotations)?;
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     let view =
@@ -110,15 +110,6 @@ pub(super) fn forge(context: &Context<'_>, resolved: &Resolved) -> Result<Forged
         list(spec, "initContainers").iter().filter_map(|c| text(c, "name")).map(str::to_owned).collect();
     let attempts = places::attempts(context, &annotations, &sizes, &tree);
     Ok(Forged { tree, attempts, notices, restart_policy, init })
-}
-
-/// The pod's annotations and its policy's, which win.
-fn annotations_of(request: &CreateRequest) -> BTreeMap<String, String> {
-    let metadata = request.object.get("metadata").unwrap_or(&Value::Null);
-    let mut all: BTreeMap<String, String> =
-        pairs(metadata, "annotations").map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    all.extend(request.annotations.clone());
-    all
 }
 
 fn refuse(pod: &Value, annotations: &BTreeMap<String, String>) -> Result<(), Problem> {
