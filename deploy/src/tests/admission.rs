@@ -139,19 +139,22 @@ fn mutations_may_be_applied_twice_and_every_policy_is_bound() {
     }
 }
 
-/// Only what is about a load balancer is a warning, and that never refuses a Service.
+/// What only tells of a vendor's limits is a warning, and that never refuses an object.
 #[test]
-fn balancers_are_warned_of_and_never_refused() {
+fn limits_of_the_clouds_are_warned_of_and_nothing_is_refused_for_them() {
+    const WARNING: [&str; 2] = ["burst-balancers", "burst-network-policies"];
     for document in documents().iter().filter(|d| d["kind"] == "ValidatingAdmissionPolicyBinding") {
-        let warns = document["spec"]["policyName"] == "burst-balancers";
+        let warns = WARNING.iter().any(|name| document["spec"]["policyName"] == *name);
         let wanted = if warns { json!(["Warn"]) } else { json!(["Deny"]) };
         assert_eq!(document["spec"]["validationActions"], wanted, "{document}");
     }
     let policies = documents();
-    let of = policies.iter().find(|d| d["metadata"]["name"] == "burst-balancers").unwrap();
-    assert_eq!(of["spec"]["failurePolicy"], "Ignore");
-    let active = json!({(keys::NAMESPACE_ACTIVE): "true"});
-    assert_eq!(of["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"], active);
+    for name in WARNING {
+        let of = policies.iter().find(|d| d["metadata"]["name"] == name).unwrap();
+        assert_eq!(of["spec"]["failurePolicy"], "Ignore");
+        let active = json!({(keys::NAMESPACE_ACTIVE): "true"});
+        assert_eq!(of["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"], active);
+    }
 }
 
 /// `variables.x.?y.hasValue()` on an optional variable answers false for a value that is there, and the patch would

@@ -83,7 +83,10 @@ fn nodes(config: &BridgeConfig) -> Result<(), Problem> {
         }
         one_node(node).map_err(|(key, reason)| (at(&key), reason))?;
     }
-    Ok(())
+    let cubes: Vec<(usize, &CubeConfig)> =
+        config.nodes.iter().filter_map(|node| Some((node.entry, node.cube.as_ref()?))).collect();
+    CubeConfig::check_count(&cubes)
+        .map_err(|(entry, key, reason)| (format!("nodes[{entry}].cube.{key}"), reason))
 }
 
 fn one_node(node: &NodeConfig) -> Result<(), Problem> {

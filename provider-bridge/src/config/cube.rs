@@ -12,6 +12,8 @@ use serde::Deserialize;
 
 /// Pods of a virtual node whose configuration does not say how many. Source: the vendor's page of virtual nodes.
 pub(super) const PODS: u32 = 200;
+/// Virtual nodes of a cluster whose configuration does not say how many. Source: the same page.
+const NODES: usize = 8;
 
 /// UCloud account, zone and network.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -49,6 +51,8 @@ pub struct CubeConfig {
     pub ca_file: Option<PathBuf>,
     /// Time between two lists while nothing is under way (`3s`).
     pub poll: Option<String>,
+    /// Most virtual nodes of the cluster, where UCloud granted more than 8.
+    pub nodes_max: Option<usize>,
     /// Keys from the environment.
     #[serde(skip)]
     pub keys: Option<(String, SecretString, Option<SecretString>)>,
@@ -113,6 +117,19 @@ impl CubeConfig {
             own.cpu, own.memory
         );
         Err(("defaultSize", text))
+    }
+
+    /// Whether a cluster may have as many virtual nodes of Cube as there are; each comes with the entry that it is from. An
+    /// error is the entry of the last one, the key and the reason.
+    pub(super) fn check_count(all: &[(usize, &Self)]) -> Result<(), (usize, &'static str, String)> {
+        let most = all.iter().filter_map(|(_, one)| one.nodes_max).fold(NODES, usize::max);
+        let Some((entry, _)) = all.last().filter(|_| all.len() > most) else { return Ok(()) };
+        let text = format!(
+            "there are {} virtual nodes of Cube, and a cluster may have {most}: raise capacity.pods of fewer ones, or write \
+             here how many UCloud granted",
+            all.len()
+        );
+        Err((*entry, "nodesMax", text))
     }
 
     /// What is missing or contradicts itself.

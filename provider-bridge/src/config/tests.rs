@@ -282,6 +282,20 @@ fn a_cube_node_takes_200_pods_if_nothing_is_said() {
 }
 
 #[test]
+fn a_cluster_has_at_most_eight_virtual_nodes_of_cube_unless_more_are_granted() {
+    let nodes = |count: usize, more: &str| {
+        let text = CUBE.replacen("port: 10250", &format!("port: 10300\n  count: {count}"), 1);
+        read(&text.replacen("region: cn-bj2, ", &format!("region: cn-bj2, {more}"), 1), &[])
+            .map(|config| config.nodes.len())
+    };
+    assert_eq!(nodes(8, ""), Ok(8));
+    let text = nodes(9, "").expect_err("one too many").to_string();
+    assert!(text.contains("nodes[0].cube.nodesMax") && text.contains("may have 8"), "{text}");
+    assert_eq!(nodes(12, "nodesMax: 12, "), Ok(12));
+    assert!(nodes(13, "nodesMax: 12, ").is_err());
+}
+
+#[test]
 fn settings_of_cube_are_read_and_refused_in_words() {
     let config = read(CUBE, &[]).unwrap();
     let node = &config.nodes[0];

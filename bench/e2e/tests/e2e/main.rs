@@ -121,6 +121,7 @@ const CASES: &[(&str, Case)] = cases![
     ucloud::examples_of_the_vendors_page,
     ucloud::wrong_pods_are_refused_with_the_remedy,
     ucloud::disabled_then_deleted,
+    ucloud::a_stateful_set_keeps_its_names,
     ucloud::logs_and_commands_say_where,
     ucloud_disks::the_vendors_disk_example,
     ucloud_money::an_address_is_bought_and_goes_with_its_pod,

@@ -387,6 +387,72 @@ async fn disabled(world: &World, ns: &str) -> Result<()> {
     .await
 }
 
+/// Pods of a StatefulSet come one after the other under names that stay: a successor is another Cube pod, made when the
+/// one before is gone; scaled to nothing, nothing is left. A NetworkPolicy over them is said to have no effect.
+pub(crate) async fn a_stateful_set_keeps_its_names(world: Arc<World>) -> Result<()> {
+    let ns = "ucloud-stateful";
+    with_cube(&world, ns, || stateful(&world, ns)).await
+}
+
+async fn stateful(world: &World, ns: &str) -> Result<()> {
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "db", "namespace": ns},
+        "spec": {"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Ingress"]},
+    });
+    let file = world.lab.dir().join("ucloud-network-policy.json");
+    std::fs::write(&file, policy.to_string())?;
+    let path = file.to_str().context("the lab's folder")?;
+    let said = async || {
+        let output = world.lab.kubectl_output(&["apply", "--dry-run=server", "-f", path]).await?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{text}");
+        anyhow::Ok(text)
+    };
+    ensure!(!said().await?.contains("Warning"), "nothing bursts in this namespace");
+    world.lab.kubectl(&["label", "namespace", ns, "burst.io/active=true"]).await?;
+    eventually_within(PATIENCE, "the NetworkPolicy is said to have no effect", || async {
+        let text = said().await?;
+        ensure!(text.contains("Warning") && text.contains("no effect on pods that burst"), "{text}");
+        Ok(())
+    })
+    .await?;
+    let labels = json!({"app": "db"});
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"},
+        "spec": {
+            "serviceName": "db", "replicas": 2, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod("db", |_| {})["spec"]},
+        },
+    });
+    apply(world, ns, &set.to_string()).await?;
+    let pods = running_at_cube(world, ns, 2).await?;
+    let uid = |pods: &[Value], name: &str| {
+        let one = pods.iter().find(|pod| pod["metadata"]["name"] == name);
+        one.map(|pod| pod["metadata"]["uid"].clone()).with_context(|| format!("{name} of {}", names(pods)))
+    };
+    let (first, second) = (uid(&pods, "db-0")?, uid(&pods, "db-1")?);
+    world.lab.kubectl(&["delete", "pod", "db-0", "-n", ns, "--wait=false"]).await?;
+    eventually_within(PATIENCE, "db-0 runs again as another pod", || async {
+        let pods = running_at_cube(world, ns, 2).await?;
+        ensure!(uid(&pods, "db-0")? != first && uid(&pods, "db-1")? == second, "{}", names(&pods));
+        Ok(())
+    })
+    .await?;
+    eventually_within(PATIENCE, "one Cube pod each", || async {
+        let open = instances(world).await?;
+        ensure!(open.len() == 2, "{}", Value::from(open));
+        Ok(())
+    })
+    .await?;
+    world.lab.kubectl(&["scale", "statefulset", "db", "-n", ns, "--replicas=0"]).await?;
+    eventually_within(PATIENCE, "nothing is left", || async {
+        let (pods, open) = (world.pods(ns).await?, instances(world).await?);
+        ensure!(pods.is_empty() && open.is_empty(), "{} pods, {} instances", pods.len(), open.len());
+        Ok(())
+    })
+    .await
+}
+
 /// Cube's API gives no logs and takes no commands: kubectl says so, and where a terminal can be opened. The address of that
 /// terminal is in no log of ours.
 pub(crate) async fn logs_and_commands_say_where(world: Arc<World>) -> Result<()> {

@@ -348,6 +348,21 @@ impl Subject for Cube {
         true
     }
 
+    fn refuse_the_next_create(&self, why: Refused) -> bool {
+        let (code, message) = match why {
+            Refused::Throttled => (153, "too many requests"),
+            Refused::SoldOut => (8039, "resource not enough in this zone"),
+            Refused::Account => (520, "balance not enough"),
+        };
+        self.0.refuse_the_next_create(code, message);
+        true
+    }
+
+    fn take_away(&self, uid: &str) -> bool {
+        assert!(self.0.end(uid), "no instance of {uid}");
+        true
+    }
+
     /// They are finished at once.
     async fn finish_deletions(&self) {}
 

@@ -35,6 +35,8 @@ struct Cloud {
     lose_address: bool,
     /// The balance is too low to buy anything.
     poor: bool,
+    /// RetCode and message of the next create, which makes nothing.
+    refuse: Option<(i64, &'static str)>,
 }
 
 impl Cloud {
@@ -53,6 +55,10 @@ impl Cloud {
         let encode = |pod: &Value| STANDARD.encode(serde_saphyr::to_string(pod).unwrap());
         match get("Action").as_str() {
             "CreateCubePod" if self.poor => json!({"RetCode": 520, "Message": "balance"}),
+            "CreateCubePod" if self.refuse.is_some() => {
+                let (code, message) = self.refuse.take().unwrap_or_default();
+                json!({"RetCode": code, "Message": message})
+            }
             "CreateCubePod" => {
                 let lost = (!self.lose.is_empty()).then(|| self.lose.remove(0));
                 let yaml = String::from_utf8(STANDARD.decode(get("Pod")).unwrap()).unwrap();
@@ -177,6 +183,19 @@ impl Bench {
 
     pub(in crate::cloud) fn fail_the_next_list(&self) {
         self.with(|cloud| cloud.fail = true);
+    }
+
+    pub(in crate::cloud) fn refuse_the_next_create(&self, code: i64, message: &'static str) {
+        self.with(|cloud| cloud.refuse = Some((code, message)));
+    }
+
+    /// The pod's instance ends without anybody having asked; whether there is one.
+    pub(in crate::cloud) fn end(&self, uid: &str) -> bool {
+        let mine = |pod: &Value| pod["metadata"]["labels"]["burst.io/pod-uid"] == uid;
+        self.with(|cloud| {
+            let found = cloud.pods.iter_mut().find(|(_, pod)| mine(pod));
+            found.map(|(_, pod)| pod["status"] = json!({"phase": "Failed"})).is_some()
+        })
     }
 
     /// A pod of another cluster.
