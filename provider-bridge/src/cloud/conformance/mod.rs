@@ -46,6 +46,16 @@ trait Subject: Send + Sync {
         false
     }
 
+    /// The far side shows the instance of the pod in a state that no document knows; `false` if it has no words for states.
+    fn show_oddly(&self, _uid: &str) -> bool {
+        false
+    }
+
+    /// Everything that has been said so far by the container of the pod is this; `false` if the far side keeps no logs.
+    fn say(&self, _lines: &[&'static str]) -> bool {
+        false
+    }
+
     /// The far side finishes the deletions that were asked for.
     async fn finish_deletions(&self);
 

@@ -140,6 +140,16 @@ pub(super) async fn kubernetes_in_one_namespace() -> KubeLike {
     kube_like(open, "guests", "bearer-secret").await
 }
 
+impl KubeLike {
+    /// Where the instance of a pod is.
+    fn of_pod(&self, uid: &str) -> Option<String> {
+        self.server.paths().into_iter().find(|path| {
+            let object = self.server.object(path).unwrap_or_default();
+            object["kind"] == "Pod" && object["metadata"]["labels"][tag::POD_UID] == uid
+        })
+    }
+}
+
 fn is_list(seen: &Seen) -> bool {
     seen.method == "GET" && seen.path.ends_with("/pods")
 }
@@ -201,13 +211,23 @@ impl Subject for KubeLike {
     }
 
     fn take_away(&self, uid: &str) -> bool {
-        let of_the_pod = |path: &String| {
-            let object = self.server.object(path).unwrap_or_default();
-            object["kind"] == "Pod" && object["metadata"]["labels"][tag::POD_UID] == uid
-        };
-        let found = self.server.paths().into_iter().find(of_the_pod);
-        found.iter().for_each(|path| self.server.remove(path));
-        found.is_some()
+        self.server.remove(&self.of_pod(uid).expect("an instance"));
+        true
+    }
+
+    fn show_oddly(&self, uid: &str) -> bool {
+        let path = self.of_pod(uid).expect("an instance");
+        self.server.change(&path, |object| object["status"] = json!({"phase": "Odd"}));
+        true
+    }
+
+    fn say(&self, lines: &[&'static str]) -> bool {
+        let (sender, receiver) = tokio::sync::mpsc::channel(lines.len());
+        for line in lines {
+            sender.try_send(format!("{line}\n").into()).unwrap();
+        }
+        self.server.next(|seen| seen.path.ends_with("/log"), Answer::Stream(receiver));
+        true
     }
 
     async fn finish_deletions(&self) {
@@ -262,6 +282,15 @@ pub(super) async fn eci() -> Eci {
     Eci { cloud, provider }
 }
 
+impl Eci {
+    /// The group of a pod shows this state.
+    fn set(&self, uid: &str, status: &str) {
+        let groups = self.cloud.groups();
+        let group = groups.iter().find(|group| group.is_of(uid)).expect("a group");
+        self.cloud.set(&group.id, status);
+    }
+}
+
 #[async_trait]
 impl Subject for Eci {
     fn provider(&self) -> &dyn Provider {
@@ -302,9 +331,18 @@ impl Subject for Eci {
 
     /// What the spot market takes back has expired.
     fn take_away(&self, uid: &str) -> bool {
-        let found = self.cloud.groups().into_iter().find(|group| group.is_of(uid));
-        found.iter().for_each(|group| self.cloud.set(&group.id, "Expired"));
-        found.is_some()
+        self.set(uid, "Expired");
+        true
+    }
+
+    fn show_oddly(&self, uid: &str) -> bool {
+        self.set(uid, "Odd");
+        true
+    }
+
+    fn say(&self, lines: &[&'static str]) -> bool {
+        self.cloud.log(lines);
+        true
     }
 
     async fn finish_deletions(&self) {
@@ -359,7 +397,12 @@ impl Subject for Cube {
     }
 
     fn take_away(&self, uid: &str) -> bool {
-        assert!(self.0.end(uid), "no instance of {uid}");
+        self.0.show(uid, "Failed");
+        true
+    }
+
+    fn show_oddly(&self, uid: &str) -> bool {
+        self.0.show(uid, "Odd");
         true
     }
 

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::cloud::InstanceEvent;
+use crate::streams::LogOptions;
 
 /// Longer than any step here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,6 +34,8 @@ macro_rules! suite {
                 what_is_sold_out_is_told_and_may_be_back,
                 an_account_that_cannot_buy_is_no_fault_of_the_pod,
                 what_is_taken_away_is_told,
+                an_odd_state_ends_nothing,
+                logs_are_what_was_said_or_said_not_to_be_had,
                 a_list_under_churn_shows_once_what_stays,
                 secrets_are_in_no_text,
                 the_account_is_named,
@@ -258,6 +261,42 @@ async fn what_is_taken_away_is_told(subject: &dyn Subject) {
     let failed = |instance: &Instance| instance.status["phase"] == "Failed";
     assert!(of("u-1").is_none_or(failed), "{all:?}");
     assert!(of("u-2").is_some_and(|instance| !failed(instance) && !instance.deleting), "{all:?}");
+}
+
+/// A word that no document knows means neither that the instance is gone nor how its pod ended.
+async fn an_odd_state_ends_nothing(subject: &dyn Subject) {
+    let provider = subject.provider();
+    create(provider, "u-1", "web-1").await;
+    create(provider, "u-2", "web-2").await;
+    if !subject.show_oddly("u-1") {
+        return;
+    }
+    let all = provider.list().await.unwrap();
+    let odd = all.iter().find(|instance| instance.pod.uid == "u-1").expect("listed as before");
+    assert!(!odd.deleting, "{odd:?}");
+    let phase = odd.status["phase"].as_str();
+    assert!(!matches!(phase, Some("Succeeded" | "Failed")), "{odd:?}");
+    assert!(all.iter().any(|instance| instance.pod.uid == "u-2"), "{all:?}");
+}
+
+/// A log comes line by line as it was said; where a cloud has none, the answer says so.
+async fn logs_are_what_was_said_or_said_not_to_be_had(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let instance = create(provider, "u-1", "web").await;
+    if !provider.capabilities().logs {
+        let error = provider.logs(&instance, "app", &LogOptions::default()).await.err().expect("no log");
+        assert!(matches!(error, CloudError::Invalid(_)), "{error:?}");
+        return;
+    }
+    if !subject.say(&["one", "two"]) {
+        return;
+    }
+    let mut stream = provider.logs(&instance, "app", &LogOptions::default()).await.unwrap();
+    let mut text = Vec::new();
+    while let Some(chunk) = timeout(PATIENCE, stream.next()).await.expect("the log ends") {
+        text.extend(chunk.unwrap());
+    }
+    assert_eq!(String::from_utf8(text).unwrap(), "one\ntwo\n");
 }
 
 /// While others come and go, every list has each that stays, and no pod twice.

@@ -189,13 +189,13 @@ impl Bench {
         self.with(|cloud| cloud.refuse = Some((code, message)));
     }
 
-    /// The pod's instance ends without anybody having asked; whether there is one.
-    pub(in crate::cloud) fn end(&self, uid: &str) -> bool {
+    /// The pod's instance is in this state, without anybody having asked.
+    pub(in crate::cloud) fn show(&self, uid: &str, phase: &str) {
         let mine = |pod: &Value| pod["metadata"]["labels"]["burst.io/pod-uid"] == uid;
         self.with(|cloud| {
-            let found = cloud.pods.iter_mut().find(|(_, pod)| mine(pod));
-            found.map(|(_, pod)| pod["status"] = json!({"phase": "Failed"})).is_some()
-        })
+            let (_, pod) = cloud.pods.iter_mut().find(|(_, pod)| mine(pod)).expect("a pod");
+            pod["status"] = json!({"phase": phase});
+        });
     }
 
     /// A pod of another cluster.
