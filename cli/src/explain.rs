@@ -263,7 +263,7 @@ impl Engine<'_> {
         let class = stock::class(facts.cloud_requests());
         let judge = |node: &NodeRow| {
             let sold_out = || self.sold_out(&node.name, &class).then_some(Reason::SoldOut);
-            provider::objection(node.provider.as_deref(), &body, &facts).or_else(sold_out)
+            provider::objection(node, &body, &facts).or_else(sold_out)
         };
         let policy_object = facts.annotations.get(keys::BURST_POLICY).cloned();
         let object = policy_object.as_deref().and_then(|key| self.object(key, &mut notes));

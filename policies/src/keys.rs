@@ -27,6 +27,10 @@ pub const PROVIDER_UCLOUD: &str = "ucloud";
 /// Annotation of a virtual node: the cloud account and place that its instances are in, in the bridge's words.
 pub const ACCOUNT: &str = "burst.io/account";
 
+/// Label of a virtual node with the value `true`: network interop is on, so its provider runs one container more in every
+/// instance, through which pods reach the cluster's Services.
+pub const NETWORK_INTEROP: &str = "burst.io/network-interop";
+
 /// Node label that tells a virtual node, with the value [`NODE_TYPE_VIRTUAL`].
 pub const NODE_TYPE: &str = "type";
 

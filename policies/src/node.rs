@@ -74,6 +74,11 @@ impl NodeRow {
         self.allocatable.minus(self.requested)
     }
 
+    /// Whether its provider runs one container more in every instance ([`keys::NETWORK_INTEROP`]).
+    pub fn interop(&self) -> bool {
+        self.labels.has(keys::NETWORK_INTEROP, "true")
+    }
+
     /// The zone, by Kubernetes' label or by ours; empty if it has none.
     pub fn zone(&self) -> &str {
         ZONES.iter().find_map(|key| self.labels.get(key)).unwrap_or_default()

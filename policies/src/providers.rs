@@ -21,6 +21,8 @@ pub struct Known {
     pub annotations: &'static [Annotation],
     /// How it sizes pods; none where every size is taken as it is.
     pub shape: Option<Rules>,
+    /// What it cannot run besides where network interop is on ([`keys::NETWORK_INTEROP`]).
+    pub interop: &'static [Row],
 }
 
 /// All of them.
@@ -31,6 +33,7 @@ pub const ALL: [Known; 6] = [
         table: support::cci::TABLE,
         annotations: &[],
         shape: Some(shape::cci::RULES),
+        interop: support::INTEROP,
     },
     Known {
         taint: support::HUAWEI_2,
@@ -38,6 +41,7 @@ pub const ALL: [Known; 6] = [
         table: support::cci2::TABLE,
         annotations: support::cci2::ANNOTATIONS,
         shape: Some(shape::cci2::RULES),
+        interop: support::INTEROP,
     },
     Known {
         taint: keys::PROVIDER_ALIBABA,
@@ -45,6 +49,7 @@ pub const ALL: [Known; 6] = [
         table: support::eci::TABLE,
         annotations: support::eci::ANNOTATIONS,
         shape: Some(shape::eci::RULES),
+        interop: &[],
     },
     Known {
         taint: support::KUBERNETES,
@@ -52,6 +57,7 @@ pub const ALL: [Known; 6] = [
         table: support::kubernetes::TABLE,
         annotations: &[],
         shape: None,
+        interop: &[],
     },
     Known {
         taint: keys::PROVIDER_UCLOUD,
@@ -59,8 +65,16 @@ pub const ALL: [Known; 6] = [
         table: support::cube::TABLE,
         annotations: support::cube::ANNOTATIONS,
         shape: Some(shape::cube::RULES),
+        interop: &[],
     },
-    Known { taint: support::MOCK, name: "mock", table: support::mock::TABLE, annotations: &[], shape: None },
+    Known {
+        taint: support::MOCK,
+        name: "mock",
+        table: support::mock::TABLE,
+        annotations: &[],
+        shape: None,
+        interop: &[],
+    },
 ];
 
 /// Its place in [`ALL`].

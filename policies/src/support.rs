@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{pod::view::PodView, providers};
+pub(crate) use huawei::INTEROP;
 use walk::{Path, Walk};
 
 /// What happens to a pod field on its way to the provider.
@@ -104,6 +105,16 @@ pub fn check(provider: &str, pod: &Value) -> Vec<Unsupported> {
         && let Ok(view) = PodView::deserialize(pod)
     {
         all.extend(size::too_large(&rules, &view));
+    }
+    all
+}
+
+/// The same on a virtual node of it, with or without network interop ([`crate::keys::NETWORK_INTEROP`]).
+#[must_use]
+pub fn check_on(provider: &str, interop: bool, pod: &Value) -> Vec<Unsupported> {
+    let mut all = check(provider, pod);
+    if interop && let Some(known) = providers::of(provider) {
+        all.extend(found(pod, known.interop, Treatment::Refused));
     }
     all
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::cloud::access_keys::Credentials as AccessKeys;
-use crate::cloud::cci::{CciProvider, CciSettings, Credentials, NetworkSettings};
+use crate::cloud::cci::{CciProvider, CciSettings, Credentials, InteropSettings, NetworkSettings};
 use crate::cloud::cube::{CubeProvider, CubeSettings};
 use crate::cloud::eci::{EciProvider, EciSettings, Signature};
 use crate::cloud::kubernetes::KubernetesProvider;
@@ -74,6 +74,10 @@ fn cci_settings(node: &NodeConfig, cci: &CciConfig, cluster_id: &str) -> Result<
             cidr: cci.network.cidr.clone(),
             security_group_id: cci.network.security_group_id.clone().unwrap_or_default(),
         },
+        interop: cci.network_interop.as_ref().map(|interop| InteropSettings {
+            image: interop.image.clone(),
+            kubeconfig_file: interop.kubeconfig_file.clone(),
+        }),
     })
 }
 

@@ -567,6 +567,33 @@ async fn rules_are_those_of_the_nodes_that_the_pod_could_go_to() {
     }
 }
 
+/// A virtual node with network interop runs one container more: five of a pod's own are too many on it, and only there.
+#[tokio::test(flavor = "multi_thread")]
+async fn network_interop_takes_one_of_the_five_containers() {
+    let api = cluster();
+    let mut other = api.get("v1", "nodes", "", "burst-cci-0").expect("a node");
+    other["metadata"] = json!({"name": "burst-cci-1",
+        "labels": {"type": "virtual-kubelet", "burst.io/network-interop": "true"}});
+    api.put(other);
+    let server = server(&api).await;
+    let pod = |containers: usize| {
+        let mut pod = bare(json!({"burst-to-cci": "enforce"}));
+        let one = pod["spec"]["containers"][0].clone();
+        pod["spec"]["containers"] = (0..containers)
+            .map(|i| json!({"name": format!("c{i}"), "image": "i", "resources": one["resources"]}))
+            .collect();
+        pod
+    };
+    admitted(&server.app, "shop", &pod(4)).await;
+    let said = refused(&server.app, "shop", &pod(5)).await;
+    assert!(said.contains("spec.containers") && said.contains("network interop"), "{said}");
+    let mut elsewhere = pod(5);
+    elsewhere["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "burst.io/network-interop", "operator": "DoesNotExist"}]}]}}});
+    admitted(&server.app, "shop", &elsewhere).await;
+    server.end().await;
+}
+
 /// A pod that one of two providers can run is opened to that one, whether or not a policy governs it; who would open it
 /// wider is taken back.
 #[tokio::test(flavor = "multi_thread")]

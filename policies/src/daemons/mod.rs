@@ -93,6 +93,8 @@ pub struct Joined {
     pub hidden: Vec<String>,
     /// Whose they are, and what they ask for.
     pub beside: Beside,
+    /// The instance gets one container more, for network interop.
+    pub interop: bool,
     namespace: String,
 }
 
@@ -103,6 +105,7 @@ impl Joined {
             pod: pod.clone(),
             hidden: Vec::new(),
             beside: Beside::default(),
+            interop: false,
             namespace: namespace.to_owned(),
         }
     }
@@ -161,13 +164,13 @@ impl Joined {
         if let Some(found) = support::check(provider, &own).into_iter().next() {
             return Err(of_template(found));
         }
-        if !support::check(provider, &self.pod).is_empty() {
+        if !support::check_on(provider, self.interop, &self.pod).is_empty() {
             // It will not run there anyway, and the pod's owner is told why.
             return Ok(());
         }
         let mut whole = self.pod.clone();
         put(&mut whole, added.clone());
-        match support::check(provider, &whole).into_iter().next() {
+        match support::check_on(provider, self.interop, &whole).into_iter().next() {
             Some(found) => Err(Refused::at(
                 "spec.template.spec.containers",
                 format!("the pod and what is beside it are too much together: {}", found.sentence),

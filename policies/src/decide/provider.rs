@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     daemons::record,
+    node::NodeRow,
     pod::{PodFacts, view::PodView},
     providers,
     reasons::Reason,
@@ -15,16 +16,19 @@ use crate::{
     support,
 };
 
-/// Why a provider cannot run the pod with this text; none if it can, or if there is no table for the provider.
-pub fn objection(provider: Option<&str>, text: &str, facts: &PodFacts) -> Option<Reason> {
-    let provider = provider?;
+/// Why a virtual node's provider cannot run the pod with this text there; none if it can, or if there is no table for the
+/// provider. Two nodes of one provider differ in network interop only.
+pub fn objection(node: &NodeRow, text: &str, facts: &PodFacts) -> Option<Reason> {
+    let provider = node.provider.as_deref()?;
     let rules = providers::of(provider)?.shape;
     if rules.is_some_and(|rules| rules.needs_cpu) && !facts.asks_cpu {
         return Some(Reason::NoCpuRequest);
     }
     let pod = Specified::read(text)?;
     let size = rules.and_then(|rules| misfit(&rules, &pod, facts));
-    size.or_else(|| (!support::check(provider, &pod).is_empty()).then_some(Reason::UnsupportedField))
+    size.or_else(|| {
+        (!support::check_on(provider, node.interop(), &pod).is_empty()).then_some(Reason::UnsupportedField)
+    })
 }
 
 /// Judged together with what runs beside the pod.
@@ -61,7 +65,38 @@ impl Specified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::support::HUAWEI;
+    use crate::node::NodeClass;
+    use crate::{keys, support::HUAWEI};
+
+    fn node(interop: bool) -> NodeRow {
+        NodeRow {
+            name: "burst-cci-0".to_owned(),
+            class: NodeClass::Virtual,
+            provider: Some(HUAWEI.to_owned()),
+            allocatable: Default::default(),
+            requested: Default::default(),
+            taints: Vec::new(),
+            labels: interop
+                .then(|| (keys::NETWORK_INTEROP.to_owned(), "true".to_owned()))
+                .into_iter()
+                .collect(),
+            ready: true,
+            unschedulable: false,
+        }
+    }
+
+    /// Guards a start that could only fail: network interop takes the last of CCI's five places.
+    #[test]
+    fn network_interop_is_one_container_more() {
+        let judged = |containers: usize, interop: bool| {
+            let one = |i| json!({"name": format!("c{i}"), "resources": {"requests": {"cpu": "250m"}}});
+            let pod = json!({"spec": {"containers": (0..containers).map(one).collect::<Vec<_>>()}});
+            objection(&node(interop), &pod.to_string(), &PodFacts::from_value(&pod).expect("facts"))
+        };
+        assert_eq!((judged(5, false), judged(4, true)), (None, None));
+        assert_eq!(judged(5, true), Some(Reason::UnsupportedField));
+        assert_eq!(judged(6, true), judged(6, false));
+    }
 
     /// Guards enforce: what is sold together with the agents decides, not what the pod asks for alone.
     #[test]
@@ -70,7 +105,7 @@ mod tests {
             let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": [
                 {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "64Gi"}}}]}});
             let facts = PodFacts::from_value(&pod).expect("facts");
-            objection(Some(HUAWEI), &pod.to_string(), &facts)
+            objection(&node(false), &pod.to_string(), &facts)
         };
         let beside = |cpu: &str| json!({"burst.io/daemonsets-requests": json!({"cpu": cpu}).to_string()});
         assert_eq!(judged("32", json!({})), None);

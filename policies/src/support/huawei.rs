@@ -17,6 +17,14 @@ const NO_SELINUX: &str = "CCI does not apply SELinux labels: remove the field";
 const NO_PROFILE: &str =
     "CCI has no node on which a profile could be installed: use RuntimeDefault or remove the field";
 
+/// Refused by both where network interop is on.
+pub(crate) const INTEROP: &[Row] = &[refused(
+    "spec.containers",
+    When::Rule(rules::no_room_for_interop),
+    "CCI runs at most 5 containers per pod, and network interop (label burst.io/network-interop of the virtual node) adds \
+     one: have at most 4, or require a virtual node without that label by node affinity (DoesNotExist)",
+)];
+
 /// Refused by both.
 pub(super) const REFUSED: &[Row] = &[
     // What a virtual machine per pod cannot give.

@@ -16,6 +16,14 @@ pub fn page(known: &Known) -> String {
     for row in known.table {
         let _ = writeln!(text, "| {} | {} | {} |", field(row), treatment(row.treatment), row.sentence);
     }
+    if !known.interop.is_empty() {
+        text.push_str(
+            "\nWhere network interop is on, besides:\n\n| Field | | What the user is told |\n|---|---|---|\n",
+        );
+        for row in known.interop {
+            let _ = writeln!(text, "| {} | {} | {} |", field(row), treatment(row.treatment), row.sentence);
+        }
+    }
     if !known.annotations.is_empty() {
         text.push_str("\n## Pod annotations\n\n| Annotation | Value | |\n|---|---|---|\n");
         for row in known.annotations {

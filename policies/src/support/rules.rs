@@ -28,7 +28,17 @@ pub(super) fn all_containers(pod: &Value) -> impl Iterator<Item = (String, &Valu
 }
 
 pub(super) fn too_many_containers(pod: &Value) -> Vec<String> {
-    let over = list(pod, "/spec/containers").len() > CONTAINERS_MAX;
+    more_containers_than(CONTAINERS_MAX, pod)
+}
+
+/// As many as there may be are one too many where one is added; more than that have their own row.
+pub(super) fn no_room_for_interop(pod: &Value) -> Vec<String> {
+    let fits_alone = too_many_containers(pod).is_empty();
+    if fits_alone { more_containers_than(CONTAINERS_MAX - 1, pod) } else { Vec::new() }
+}
+
+fn more_containers_than(most: usize, pod: &Value) -> Vec<String> {
+    let over = list(pod, "/spec/containers").len() > most;
     over.then(|| "spec.containers".to_owned()).into_iter().collect()
 }
 

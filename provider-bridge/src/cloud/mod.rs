@@ -198,6 +198,12 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
+    /// Whether it puts a container of its own into every instance, through which the cluster's Services are reached: its
+    /// virtual nodes say so ([`policies::keys::NETWORK_INTEROP`]), and one container less of a pod fits.
+    fn network_interop(&self) -> bool {
+        false
+    }
+
     /// Makes the account ready (namespace, network); called at start and again after [`CloudError::Account`].
     async fn prepare(&self) -> Result<(), CloudError>;
 

@@ -32,6 +32,40 @@ pub struct CciConfig {
     pub available_zone: Option<String>,
     /// Network of the namespace.
     pub network: CciNetworkConfig,
+    /// The vendor's network interop (网络互通): pods reach ClusterIP Services of the cluster. Off if absent.
+    pub network_interop: Option<CciInteropConfig>,
+}
+
+/// The container that is run beside every pod for network interop.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CciInteropConfig {
+    /// An image with kube-proxy and nft that instances can pull.
+    #[serde(default)]
+    pub image: String,
+    /// The kubeconfig that kube-proxy gets, complete in itself; read again for every instance.
+    #[serde(default)]
+    pub kubeconfig_file: PathBuf,
+}
+
+impl CciInteropConfig {
+    /// Key and reason of the first problem.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let image = "networkInterop.image";
+        if self.image.is_empty() {
+            let reason = "is missing; name an image with kube-proxy and nft in the cluster's version, for example \
+                          swr.example.com/ops/kube-proxy:v1.36.3";
+            return Err((image, reason.to_owned()));
+        }
+        if self.image.contains(char::is_whitespace) {
+            return Err((image, format!("{:?} is no image; remove the blanks", self.image)));
+        }
+        if self.kubeconfig_file.as_os_str().is_empty() {
+            let reason = "is missing; name the file of a kubeconfig whose user may do what role system:node-proxier may";
+            return Err(("networkInterop.kubeconfigFile", reason.to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// Network of a CCI namespace.
@@ -93,6 +127,39 @@ impl CciConfig {
             let reason = "has no meaning at CCI 1.0, whose Network has one subnet; set subnetId alone, or api: \"2.0\"";
             return Err(("network.subnets", reason.to_owned()));
         }
-        Ok(())
+        self.network_interop.as_ref().map_or(Ok(()), CciInteropConfig::check)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(interop: &Value) -> Result<(), String> {
+        let entry = json!({
+            "endpoint": "https://cci", "region": "r", "projectId": "p", "accessKeyFile": "ak", "secretKeyFile": "sk",
+            "network": {"vpcId": "v", "networkId": "n", "subnetId": "s", "cidr": "192.168.0.0/18"},
+            "networkInterop": interop,
+        });
+        let config: CciConfig = serde_json::from_value(entry).map_err(|error| error.to_string())?;
+        config.check().map_err(|(key, reason)| format!("{key} {reason}"))
+    }
+
+    #[test]
+    fn network_interop_is_read_and_refused_in_words() {
+        assert_eq!(check(&Value::Null), Ok(()));
+        assert_eq!(check(&json!({"image": "kube-proxy:v1", "kubeconfigFile": "k"})), Ok(()));
+        let cases: [(Value, &[&str]); 4] = [
+            (json!({"kubeconfigFile": "k"}), &["networkInterop.image is missing", "kube-proxy"]),
+            (json!({"image": "a b", "kubeconfigFile": "k"}), &["networkInterop.image", "a b", "blanks"]),
+            (json!({"image": "p"}), &["networkInterop.kubeconfigFile is missing", "system:node-proxier"]),
+            (json!({"image": "p", "kubeconfigFile": "k", "resources": {}}), &["resources", "unknown field"]),
+        ];
+        for (interop, words) in cases {
+            let said = check(&interop).unwrap_err();
+            assert!(words.iter().all(|word| said.contains(word)), "{interop}: {said}");
+        }
     }
 }

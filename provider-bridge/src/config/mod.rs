@@ -21,7 +21,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
-pub use cci::{CciConfig, CciNetworkConfig};
+pub use cci::{CciConfig, CciInteropConfig, CciNetworkConfig};
 pub use cube::{CubeConfig, CubeSizeConfig};
 pub use eci::{EciConfig, Listed, SignatureConfig};
 pub use flags::{Flags, from_flags};

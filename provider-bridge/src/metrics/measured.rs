@@ -105,6 +105,10 @@ impl Provider for Measured {
         self.inner.account()
     }
 
+    fn network_interop(&self) -> bool {
+        self.inner.network_interop()
+    }
+
     async fn prepare(&self) -> Result<(), CloudError> {
         self.call("prepare", self.inner.prepare()).await
     }

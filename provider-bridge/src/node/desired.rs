@@ -35,6 +35,8 @@ pub struct NodeView<'a> {
     pub address: IpAddr,
     /// [`crate::cloud::Provider::account`].
     pub account: Option<&'a str>,
+    /// [`crate::cloud::Provider::network_interop`].
+    pub interop: bool,
     /// Why the cloud cannot be reached, if so (after hysteresis).
     pub outage: Option<&'a str>,
     /// Now, RFC 3339 with seconds.
@@ -112,6 +114,9 @@ fn labels(view: NodeView<'_>) -> BTreeMap<String, String> {
     let mut labels: BTreeMap<String, String> =
         rows.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     labels.extend(c.labels.clone());
+    if view.interop {
+        labels.insert(keys::NETWORK_INTEROP.to_owned(), "true".to_owned());
+    }
     labels.insert(keys::NODE_TYPE.to_owned(), keys::NODE_TYPE_VIRTUAL.to_owned());
     labels
 }
@@ -215,8 +220,11 @@ fn object_repair(stored: &Value, desired: &Desired) -> Option<Value> {
         let differing = wanted.iter().filter(|(k, v)| is(k) != Some(v));
         differing.map(|(k, v)| (k.clone(), json!(v))).collect()
     };
-    let (labels, annotations) =
+    let (mut labels, annotations) =
         (missing("labels", &desired.labels), missing("annotations", &desired.annotations));
+    let there = |key: &str| stored.get("metadata").and_then(|metadata| metadata.get("labels")?.get(key));
+    let withdrawn = |key: &&&str| there(key).is_some() && !desired.labels.contains_key(**key);
+    labels.extend(WITHDRAWN.iter().filter(withdrawn).map(|key| ((*key).to_owned(), Value::Null)));
     let old = stored.pointer("/spec/taints").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let new = merged_taints(old, &desired.taints);
     let taints_differ = old.len() != new.len() || !old.iter().zip(&new).all(|(a, b)| same_taint(a, b));
@@ -233,6 +241,9 @@ fn object_repair(stored: &Value, desired: &Desired) -> Option<Value> {
     metadata["resourceVersion"] = stored.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
     Some(json!({ "metadata": metadata, "spec": { "taints": new } }))
 }
+
+/// Labels that only burst writes, and takes away when they hold no longer.
+const WITHDRAWN: [&str; 1] = [keys::NETWORK_INTEROP];
 
 /// Foreign taints stay where they are; ours are replaced, added, or (outage, cordon) removed.
 fn merged_taints(old: &[Value], ours: &[Value]) -> Vec<Value> {

@@ -15,6 +15,7 @@ fn desired(config: &NodeConfig, outage: Option<&str>) -> Desired {
         vendor: "huawei",
         account: Some("CCI 1.0 in cn-north-4, project p"),
         address: IpAddr::from([198, 18, 0, 1]),
+        interop: false,
         outage,
         now: NOW,
     })
@@ -181,4 +182,26 @@ fn whose_account_it_is_stands_on_the_node() {
     let patch = repairs.object.unwrap();
     assert_eq!(patch["metadata"]["annotations"], json!({keys::ACCOUNT: "CCI 1.0 in cn-north-4, project p"}));
     assert!(patch.get("spec").is_none(), "{patch}");
+}
+
+/// Network interop is said while it is on, and taken back from a Node that still says it.
+#[test]
+fn network_interop_is_said_and_taken_back() {
+    let config = config("");
+    let view = |interop| NodeView {
+        config: &config,
+        vendor: "huawei",
+        account: None,
+        interop,
+        address: IpAddr::from([198, 18, 0, 1]),
+        outage: None,
+        now: NOW,
+    };
+    let (with, without) = (Desired::of(view(true)), Desired::of(view(false)));
+    let stored = with.object("burst-a", NOW);
+    assert_eq!(stored["metadata"]["labels"]["burst.io/network-interop"], "true");
+    assert_eq!(reconcile(&stored, &with, NOW, false).object, None);
+    let repaired = reconcile(&stored, &without, NOW, false).object.unwrap();
+    assert_eq!(repaired["metadata"]["labels"], json!({"burst.io/network-interop": null}));
+    assert_eq!(reconcile(&without.object("burst-a", NOW), &without, NOW, false).object, None);
 }

@@ -110,6 +110,7 @@ async fn repair(client: &Client, settings: &KeeperSettings, stored: &Stored, hea
     let desired = Desired::of(NodeView {
         config: &settings.config,
         account: account.as_deref(),
+        interop: crate::cloud::Provider::network_interop(&*settings.provider),
         vendor: crate::cloud::Provider::name(&*settings.provider),
         address: settings.address,
         outage: if let Outage::Yes(why) = &outage { Some(why) } else { None },

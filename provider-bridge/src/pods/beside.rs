@@ -13,7 +13,7 @@ use policies::keys;
 use policies::pod::PodFacts;
 use serde_json::Value;
 
-use crate::cloud::CreateRequest;
+use crate::cloud::{CreateRequest, Provider};
 
 pub(super) mod objects;
 
@@ -28,7 +28,16 @@ pub(super) fn join(
     request: &mut CreateRequest,
     daemons: &Objects<KeptDaemon>,
     unread: &BTreeMap<String, Refused>,
-    provider: &str,
+    provider: &dyn Provider,
+) -> Vec<String> {
+    join_at(request, daemons, unread, (provider.name(), provider.network_interop()))
+}
+
+fn join_at(
+    request: &mut CreateRequest,
+    daemons: &Objects<KeptDaemon>,
+    unread: &BTreeMap<String, Refused>,
+    (provider, interop): (&str, bool),
 ) -> Vec<String> {
     let pod = Arc::clone(&request.object);
     let names: Vec<&str> = annotation(&pod).map(|text| record::names(text).collect()).unwrap_or_default();
@@ -41,6 +50,7 @@ pub(super) fn join(
     }
     let room = record::requests(&facts.annotations).unwrap_or_default();
     let (mut joined, mut told) = (Joined::alone(&pod, &request.pod.namespace), Vec::new());
+    joined.interop = interop;
     for name in &names {
         let daemon = daemons.get(*name).and_then(|kept| kept.daemon.as_ref());
         let result = match (daemon, unread.get(*name)) {
@@ -112,7 +122,7 @@ mod tests {
             })
             .collect();
         let mut request = request("logging/a,logging/b", "200m");
-        let said = join(&mut request, &daemons, &BTreeMap::new(), "huawei");
+        let said = join_at(&mut request, &daemons, &BTreeMap::new(), ("huawei", false));
         assert_eq!(request.hidden, hidden);
         let containers = request.object["spec"]["containers"].as_array().map_or(0, Vec::len);
         assert_eq!(containers, 1 + hidden.len());
@@ -146,8 +156,32 @@ mod tests {
     fn nothing_is_read_where_nobody_asks() {
         let mut request = request("", "0");
         let object = Arc::clone(&request.object);
-        assert_eq!(join(&mut request, &Objects::new(), &BTreeMap::new(), "huawei"), Vec::<String>::new());
+        assert_eq!(
+            join_at(&mut request, &Objects::new(), &BTreeMap::new(), ("huawei", false)),
+            Vec::<String>::new()
+        );
         assert!(Arc::ptr_eq(&request.object, &object));
         assert!(!is_named(&object));
+    }
+
+    /// Guards a pod's start: an agent gives way where network interop takes the last place.
+    #[test]
+    fn an_agent_gives_way_to_network_interop() {
+        let daemons: Objects<KeptDaemon> = [("logging/a".into(), Arc::new(kept("a", "true", "100m")))].into();
+        for (interop, own, agents) in [(false, 4, 1), (true, 3, 1), (true, 4, 0)] {
+            let mut request = request("logging/a", "200m");
+            let mut object = (*request.object).clone();
+            let containers =
+                (0..own).map(|i| json!({"name": format!("c{i}"), "resources": {"requests": {"cpu": "1"}}}));
+            object["spec"]["containers"] = containers.collect();
+            request.object = Arc::new(object);
+            let told = join_at(&mut request, &daemons, &BTreeMap::new(), ("huawei", interop));
+            assert_eq!(request.hidden.len(), agents, "{interop} {own}");
+            assert_eq!(
+                told.iter().filter(|text| text.contains("network interop")).count(),
+                1 - agents,
+                "{told:?}"
+            );
+        }
     }
 }

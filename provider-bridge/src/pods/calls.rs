@@ -111,7 +111,7 @@ impl Calls {
         }
         let daemons = self.daemons.objects();
         let read = self.in_time("read", objects::read(&self.agents, &request, &daemons)).await?;
-        let told = beside::join(&mut request, &daemons, &read.refused, self.provider.name());
+        let told = beside::join(&mut request, &daemons, &read.refused, &*self.provider);
         let resolve =
             Telling { resolve: &*self.resolve, pod: &request.pod, read: &read, record: &*self.record };
         let result = self.in_time("create", self.provider.create(&request, &resolve)).await;

@@ -4,7 +4,7 @@
 //! unsupported. A provider of which burst has no table may be able to run anything; where no virtual node is known nothing
 //! is refused. Filter and the bridge still check node by node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::Snapshot;
 use policies::admission::Providers;
@@ -40,9 +40,14 @@ pub(super) fn opinion(
     object: &Value,
 ) -> Opinion {
     let could_go_to = || snapshot.virtual_nodes().filter(|node| could_go(node, provider, pod));
-    let names: BTreeSet<&str> =
-        could_go_to().map(|node| node.provider.as_deref().unwrap_or_default()).collect();
-    let found: Vec<_> = names.iter().map(|name| (*name, support::check(name, object))).collect();
+    // Which of a provider's nodes it will be is not known here, so one with network interop speaks for all of them.
+    let mut asked: BTreeMap<&str, bool> = BTreeMap::new();
+    for node in could_go_to() {
+        *asked.entry(node.provider.as_deref().unwrap_or_default()).or_default() |= node.interop();
+    }
+    let names: BTreeSet<&str> = asked.keys().copied().collect();
+    let found: Vec<_> =
+        asked.iter().map(|(name, interop)| (*name, support::check_on(name, *interop, object))).collect();
     let cpu_required = !names.is_empty() && names.iter().all(|name| needs_cpu(name));
     // Where all of them bill by CPU the pod may still get a size by default.
     let unbillable = |name: &str| needs_cpu(name) && !cpu_required && !pod.asks_cpu;

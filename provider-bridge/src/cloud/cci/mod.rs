@@ -22,6 +22,7 @@ mod account;
 mod classify;
 mod credentials;
 mod forge;
+mod interop;
 mod leave;
 mod prepare;
 mod settings;
@@ -30,6 +31,7 @@ mod sign;
 mod tests;
 
 pub use credentials::Credentials;
+pub use interop::InteropSettings;
 pub use settings::{CciSettings, Generation, NetworkSettings};
 
 /// What CCI is called in messages.
@@ -52,6 +54,7 @@ impl CciProvider {
     /// [`CloudError::Invalid`] for settings that can never work, [`CloudError::Auth`] for unreadable credentials.
     pub fn new(settings: CciSettings) -> Result<Self, CloudError> {
         settings::check(&settings)?;
+        settings.interop.as_ref().map_or(Ok(()), InteropSettings::check)?;
         let endpoint = Endpoint {
             url: settings.endpoint.clone(),
             ca_pem: settings.ca_pem.clone(),
@@ -93,6 +96,10 @@ impl Provider for CciProvider {
         ))
     }
 
+    fn network_interop(&self) -> bool {
+        self.settings.interop.is_some()
+    }
+
     async fn prepare(&self) -> Result<(), CloudError> {
         prepare::run(&self.api.client, &self.settings).await
     }
@@ -102,10 +109,15 @@ impl Provider for CciProvider {
     }
 
     async fn create(&self, request: &CreateRequest, resolve: &dyn Resolve) -> Result<Instance, CloudError> {
-        let namespace = self.settings.namespace();
+        let (namespace, generation) = (self.settings.namespace(), self.settings.generation);
         let references = forge::references(&request.object);
+        let interop = self.settings.interop.as_ref();
+        let interop = interop.map(|interop| interop.beside(request, generation.taint())).transpose()?;
+        let (request, secret) =
+            interop.as_ref().map_or((request, None), |(beside, secret)| (beside, Some(secret)));
         kubelike::create(&self.api, &namespace, request, resolve, references, |context, resolved| {
-            forge::forge(self.settings.generation, &request.object, context, resolved)
+            let more = secret.map(|secret| secret.among(resolved));
+            forge::forge(generation, &request.object, context, more.as_ref().unwrap_or(resolved))
         })
         .await
     }

@@ -8,6 +8,7 @@ use policies::support;
 use crate::cloud::CloudError;
 
 use super::credentials::Credentials;
+use super::interop::InteropSettings;
 
 /// Which CCI: they have other paths, sizes, networks and namespaces, and do not see each other's pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub struct CciSettings {
     pub availability_zone: String,
     /// The VPC that instances are attached to.
     pub network: NetworkSettings,
+    /// What reaches the cluster's Services from inside instances; none if they are not reached.
+    pub interop: Option<InteropSettings>,
 }
 
 /// Where instances get their addresses.

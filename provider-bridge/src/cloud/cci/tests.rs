@@ -41,6 +41,7 @@ pub(super) fn settings(endpoint: &str) -> CciSettings {
             cidr: "192.168.0.0/18".into(),
             security_group_id: "sg".into(),
         },
+        interop: None,
     }
 }
 

@@ -106,6 +106,7 @@ fn open_cci(generation: Generation, endpoint: &str) -> Box<dyn Provider> {
         ca_pem: None,
         availability_zone: String::new(),
         network,
+        interop: None,
     };
     Box::new(CciProvider::new(settings).unwrap())
 }

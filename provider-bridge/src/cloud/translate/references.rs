@@ -16,7 +16,7 @@ pub(in crate::cloud) struct References {
 }
 
 /// What was fetched; `None` is "does not exist". Its Debug output shows names only.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::cloud) struct Resolved {
     pub(in crate::cloud) config_maps: BTreeMap<String, Option<Value>>,
     pub(in crate::cloud) secrets: BTreeMap<String, Option<Value>>,

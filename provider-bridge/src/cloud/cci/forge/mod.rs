@@ -16,7 +16,7 @@ mod second;
 mod size;
 
 /// A pull secret that CCI itself provides in every namespace.
-const DEFAULT_PULL_SECRET: &str = "default-secret";
+pub(super) const DEFAULT_PULL_SECRET: &str = "default-secret";
 
 /// What CCI 1.0 takes over as it is.
 const FIELDS: Fields = Fields {

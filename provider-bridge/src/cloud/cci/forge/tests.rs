@@ -4,9 +4,10 @@ use policies::keys::tag;
 use serde_json::json;
 
 use super::*;
+use crate::cloud::cci::InteropSettings;
 use crate::cloud::kubelike::instance_name;
 use crate::cloud::translate::json::list;
-use crate::cloud::{PodIdentity, golden};
+use crate::cloud::{CloudError, CreateRequest, PodIdentity, golden, hidden};
 
 fn objects(input: &Value, field: &str) -> BTreeMap<String, Option<Value>> {
     let map = input.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
@@ -35,7 +36,16 @@ fn run(input: &Value) -> Result<Forged, Problem> {
 }
 
 fn run_at(generation: Generation, input: &Value) -> Result<Forged, Problem> {
-    let pod = &input["pod"];
+    run_with(generation, input, &input["pod"], "", |resolved| resolved)
+}
+
+fn run_with(
+    generation: Generation,
+    input: &Value,
+    pod: &Value,
+    hidden: &str,
+    more: impl Fn(Resolved) -> Resolved,
+) -> Result<Forged, Problem> {
     let meta = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
     let identity = PodIdentity { uid: meta("uid"), namespace: meta("namespace"), name: meta("name") };
     let instance = instance_name(&identity);
@@ -48,7 +58,7 @@ fn run_at(generation: Generation, input: &Value) -> Result<Forged, Problem> {
         instance: &instance,
         node: input["node"].as_str().unwrap(),
         pod: &identity,
-        hidden: "",
+        hidden,
         labels: &strings(input, "policyLabels"),
         annotations: &strings(input, "policyAnnotations"),
     };
@@ -57,7 +67,83 @@ fn run_at(generation: Generation, input: &Value) -> Result<Forged, Problem> {
         secrets: objects(input, "secrets"),
         services: list(input, "services").to_vec(),
     };
-    forge(generation, pod, &context, &resolved)
+    forge(generation, pod, &context, &more(resolved))
+}
+
+/// A pod of a golden case beside the container of network interop.
+fn run_interop(generation: Generation, input: &Value) -> Result<Forged, CloudError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), KUBECONFIG).unwrap();
+    let interop = InteropSettings {
+        image: "swr.example.com/ops/kube-proxy:v1".into(),
+        kubeconfig_file: file.path().into(),
+    };
+    let pod = &input["pod"];
+    let meta = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
+    let request = CreateRequest {
+        pod: PodIdentity { uid: meta("uid"), namespace: meta("namespace"), name: meta("name") },
+        node: input["node"].as_str().unwrap().to_owned(),
+        object: std::sync::Arc::new(pod.clone()),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        hidden: Vec::new(),
+        needs_grant: false,
+    };
+    let (beside, secret) = interop.beside(&request, generation.taint())?;
+    let hidden = hidden::tag(&beside.hidden);
+    let forged = run_with(generation, input, &beside.object, &hidden, |resolved| secret.among(&resolved));
+    Ok(forged.unwrap_or_else(|problem| panic!("{problem:?}")))
+}
+
+const KUBECONFIG: &str = "
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u}}]
+clusters: [{name: k, cluster: {server: 'https://192.168.0.9:5443', certificate-authority-data: QQ==}}]
+users: [{name: u, user: {token: topsecret}}]
+";
+
+/// One container more than defined, its kubeconfig in a Secret of its own, nothing else of the pod changed.
+#[test]
+fn goldens_of_network_interop() {
+    golden::check("cci", "interop", |input| {
+        let generation = if input["api"] == "2.0" { Generation::Two } else { Generation::One };
+        match run_interop(generation, input) {
+            Ok(forged) => {
+                assert!(!forged.pod.to_string().contains("topsecret"), "the secret is in its Secret only");
+                shown(Ok(forged))
+            }
+            Err(error) => json!({"refused": error.to_string()}),
+        }
+    });
+}
+
+/// Guards the bill: what is bought is what the pod alone buys, at both.
+#[test]
+fn network_interop_costs_nothing() {
+    for (generation, name) in
+        [(Generation::One, "ordinary"), (Generation::Two, "ordinary"), (Generation::One, "volumes")]
+    {
+        let input = case(name);
+        let (alone, beside) = (run_at(generation, &input).unwrap(), run_interop(generation, &input).unwrap());
+        let size = |forged: &Forged| {
+            let annotations = &forged.pod["metadata"]["annotations"];
+            let resources: Vec<Value> = list(&forged.pod["spec"], "containers")
+                .iter()
+                .map(|container| container["resources"].clone())
+                .filter(|resources| !resources.is_null())
+                .collect();
+            (
+                annotations[policies::keys::burst_size::CPU].clone(),
+                annotations[policies::keys::burst_size::MEMORY].clone(),
+                resources,
+            )
+        };
+        assert_eq!(size(&alone), size(&beside), "{name}");
+        assert_eq!(
+            list(&beside.pod["spec"], "containers").len(),
+            list(&alone.pod["spec"], "containers").len() + 1
+        );
+    }
 }
 
 #[test]
