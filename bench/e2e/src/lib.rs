@@ -1,5 +1,6 @@
 //! What the end-to-end cases share: one lab with burst running in it, and questions to ask of it.
 
+mod bills;
 mod runner;
 
 use std::{sync::Arc, time::Duration};

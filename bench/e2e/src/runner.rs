@@ -2,11 +2,12 @@
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lab::{CloudRuntime, Entry, enter};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::World;
+use crate::bills::billed_twice;
 
 /// A case: gets the world, fails with words.
 pub type Case = fn(Arc<World>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -20,6 +21,7 @@ macro_rules! cases {
 }
 
 /// Enters the lab called `name`, starts burst over a cloud with `runtime`, and runs the cases that the command line asks for.
+/// When they are through, the bills of all clouds are read: a pod that was paid for twice at once fails the run.
 pub fn main(name: &str, runtime: CloudRuntime, cases: &[(&str, Case)]) -> ExitCode {
     let tokio = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(tokio) => tokio,
@@ -60,6 +62,11 @@ fn run(
         && let Some(world) = &world
     {
         say(&format!("logs of every process: {}", world.lab.logs().display()));
+    }
+    // Whatever the cases looked at.
+    if let Some(world) = &world {
+        let twice = billed_twice(world.lab.logs())?;
+        ensure!(twice.is_empty(), "pods were billed twice at once:\n{}", twice.join("\n"));
     }
     Ok(conclusion.exit_code())
 }
