@@ -236,7 +236,7 @@ impl Parts {
     fn start_port(&self, node: &NodeConfig, provider: Arc<dyn Provider>, pods: Handle) {
         let address = SocketAddr::new(self.config.address, node.port);
         let (name, tls, auth) = (node.name.clone(), self.tls.clone(), self.auth.clone());
-        let backend = Arc::new(NodeBackend { pods, provider, node: name.clone() });
+        let backend = Arc::new(NodeBackend::new(pods, provider, name.clone()));
         self.supervisor.keep(format!("kubelet port of node {}", node.name), move |cancel| {
             let server = KubeletServer {
                 node: name.clone(),

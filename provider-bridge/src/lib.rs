@@ -19,3 +19,4 @@ pub mod report;
 pub mod streams;
 pub mod supervisor;
 pub mod uninstall;
+pub mod usage;

@@ -1,4 +1,5 @@
-//! The Prometheus rules of `deploy/prometheus`, checked and unit-tested by Prometheus' own promtool.
+//! The Prometheus rules of `deploy/prometheus`, checked and unit-tested by Prometheus' own promtool; and the page of a
+//! virtual node for metrics-server.
 #![expect(clippy::expect_used, reason = "a test")]
 
 use std::process::Command;
@@ -21,4 +22,20 @@ async fn the_rules_are_valid() {
 #[tokio::test]
 async fn the_rules_undo_the_giant_node() {
     promtool(&["test", "rules", "rules_test.yaml"]).await;
+}
+
+/// The page that metrics-server reads, as Prometheus reads it.
+#[tokio::test]
+async fn the_resource_metrics_are_valid() {
+    let tools = lab::ensure_tools().await.expect("promtool");
+    let page =
+        lab::repository_root().expect("the checkout").join("provider-bridge/src/usage/testdata/resource.txt");
+    let page = std::fs::File::open(page).expect("the page");
+    let output = Command::new(tools.promtool())
+        .args(["check", "metrics"])
+        .stdin(page)
+        .output()
+        .expect("promtool runs");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }

@@ -34,8 +34,10 @@ pub mod mock;
 mod polling;
 mod sessions;
 mod translate;
+pub mod usage;
 
 pub use error::CloudError;
+use usage::Usage;
 
 /// Pod condition type with which a provider says that the cloud accepted an instance but has not found room for it yet
 /// (status `False`, the cloud's own reason and message). The local `PodScheduled` stays true.
@@ -178,6 +180,8 @@ pub struct Capabilities {
     pub attach: bool,
     /// Ports of instances can be connected to.
     pub port_forward: bool,
+    /// The cloud tells what instances use.
+    pub usage: bool,
 }
 
 /// A byte stream whose errors end it.
@@ -265,5 +269,15 @@ pub trait Provider: Send + Sync + 'static {
     /// able to reach.
     async fn connect(&self, instance: &Instance, port: u16) -> Result<Box<dyn Connection>, CloudError> {
         dial::dial(instance, port).await
+    }
+
+    /// What these instances use, as few calls as the cloud needs for it; asked only where [`Capabilities::usage`] says so,
+    /// and only while somebody wants to know. An instance of which nothing can be had is left out.
+    ///
+    /// # Errors
+    /// When nothing can be had of any of them.
+    async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {
+        let _ = instances;
+        Err(CloudError::Invalid(format!("{} does not tell what instances use", self.name())))
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::cloud::{ByteStream, Capabilities, CloudError, PodIdentity};
 use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
+use crate::usage::Answer;
 
 /// A container of a pod of this virtual node, found by [`Backend::find`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Connects to a TCP port of a pod. Dropping the connection closes it.
     async fn connect(&self, pod: &PodIdentity, port: u16) -> Result<Box<dyn Connection>, CloudError>;
+
+    /// What the node's pods use; asked only where [`Capabilities::usage`] says so.
+    async fn usage(&self) -> Result<Answer, CloudError> {
+        Err(CloudError::Retryable("nobody measures here".to_owned()))
+    }
 
     /// Prometheus text for `/metrics`; `None` answers 404.
     fn metrics(&self) -> Option<String> {

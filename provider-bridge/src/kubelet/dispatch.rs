@@ -12,7 +12,7 @@ use super::remotecommand::Process;
 use super::reply::{Body, denied, full, method_not_allowed, text, typed};
 use super::routes::Route;
 use super::server::Context;
-use super::verbs::{container_logs, exec, pods, port_forward, run};
+use super::verbs::{container_logs, exec, pods, port_forward, run, stats};
 
 /// Answers; never fails. `certificate` is the user whom the TLS handshake has proved.
 pub(crate) async fn handle(
@@ -73,6 +73,8 @@ async fn serve(context: &Arc<Context>, route: &Route, request: Request<Incoming>
         Route::Attach(path) => exec::serve(context, path, &query, request, Process::Container).await,
         Route::PortForward(path) => port_forward::serve(context, path, &query, request).await,
         Route::Run(path) => run::serve(context, path, &query).await,
+        Route::Summary => stats::summary(backend).await,
+        Route::ResourceMetrics => stats::resource(backend).await,
         Route::OtherMetrics | Route::Stats | Route::NodeLogs | Route::MalformedCommand | Route::Unknown => {
             text(StatusCode::NOT_FOUND, "404 page not found\n")
         }

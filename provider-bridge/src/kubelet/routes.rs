@@ -33,9 +33,13 @@ pub(crate) enum Route {
     Configz,
     /// `/metrics`.
     Metrics,
+    /// `/metrics/resource`.
+    ResourceMetrics,
     /// Anything else below `/metrics`.
     OtherMetrics,
-    /// `/stats` and below.
+    /// `/stats/summary`.
+    Summary,
+    /// `/stats` and anything else below.
     Stats,
     /// `/logs` and below.
     NodeLogs,
@@ -66,7 +70,9 @@ impl Route {
             ("runningpods", "") => Self::RunningPods,
             ("configz", "") => Self::Configz,
             ("metrics", "") => Self::Metrics,
+            ("metrics", "resource") => Self::ResourceMetrics,
             ("metrics", _) => Self::OtherMetrics,
+            ("stats", "summary") => Self::Summary,
             ("stats", _) => Self::Stats,
             ("logs", _) => Self::NodeLogs,
             ("containerLogs", rest) => container(rest).map_or(Self::Unknown, Self::ContainerLogs),
@@ -140,7 +146,9 @@ mod tests {
             ("/configz", Route::Configz),
             ("/metrics", Route::Metrics),
             ("/metrics/cadvisor", Route::OtherMetrics),
-            ("/stats/summary", Route::Stats),
+            ("/metrics/resource", Route::ResourceMetrics),
+            ("/stats/summary", Route::Summary),
+            ("/stats/", Route::Stats),
             ("/logs/", Route::NodeLogs),
             ("/containerLogs/shop/web-7f/app", Route::ContainerLogs(target(None))),
             ("/containerLogs/shop/web-7f/u-1/app", Route::ContainerLogs(target(Some("u-1")))),

@@ -5,3 +5,4 @@ pub(crate) mod exec;
 pub(crate) mod pods;
 pub(crate) mod port_forward;
 pub(crate) mod run;
+pub(crate) mod stats;

@@ -9,6 +9,7 @@ use futures::stream::BoxStream;
 use tokio::time::Instant;
 
 use super::cloud_request;
+use crate::cloud::usage::Usage;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -167,5 +168,13 @@ impl Provider for Measured {
 
     async fn connect(&self, instance: &Instance, port: u16) -> Result<Box<dyn Connection>, CloudError> {
         self.inner.connect(instance, port).await
+    }
+
+    async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {
+        // Clouds measure apart from what runs instances: no answer here says nothing about the cloud.
+        let began = Instant::now();
+        let result = self.inner.usage(instances).await;
+        cloud_request(self.inner.name(), "usage", outcome(result.as_ref().err()), began.elapsed());
+        result
     }
 }

@@ -39,6 +39,8 @@ pub enum Metric {
     CloudOutage,
     /// A class of sizes is sold out in the node's place.
     StockoutState,
+    /// Running pods of which the cloud does not tell what they use.
+    Unmeasured,
     /// Tasks that ended abnormally and were started again.
     TaskRestarts,
     /// Version.
@@ -46,7 +48,7 @@ pub enum Metric {
 }
 
 /// All of them with what they mean, for the documentation and the `HELP` lines.
-pub const ALL: [(Metric, &str); 13] = [
+pub const ALL: [(Metric, &str); 14] = [
     (Metric::Pods, "Pods of a virtual node by state"),
     (Metric::CloudRequests, "Calls to the cloud by operation and outcome"),
     (Metric::CloudRequestSeconds, "Duration of calls to the cloud"),
@@ -64,6 +66,7 @@ pub const ALL: [(Metric, &str); 13] = [
         Metric::StockoutState,
         "1 while the cloud has sold out a class of sizes where the virtual node is, else 0",
     ),
+    (Metric::Unmeasured, "Running pods of which the cloud did not tell what they use, when last asked"),
     (Metric::TaskRestarts, "Tasks that ended abnormally and were started again"),
     (Metric::BuildInfo, "Always 1; the label is the version"),
 ];
@@ -83,6 +86,7 @@ impl Metric {
             Self::ImplausibleLists => "burst_bridge_implausible_lists_total",
             Self::CloudOutage => "burst_bridge_cloud_outage",
             Self::StockoutState => "burst_stockout_state",
+            Self::Unmeasured => "burst_bridge_unmeasured_pods",
             Self::TaskRestarts => "burst_bridge_task_restarts_total",
             Self::BuildInfo => "burst_build_info",
         }
@@ -90,7 +94,12 @@ impl Metric {
 
     fn describe(self, help: &'static str) {
         match self {
-            Self::Pods | Self::Orphans | Self::CloudOutage | Self::StockoutState | Self::BuildInfo => {
+            Self::Pods
+            | Self::Orphans
+            | Self::CloudOutage
+            | Self::StockoutState
+            | Self::Unmeasured
+            | Self::BuildInfo => {
                 describe_gauge!(self.name(), help);
             }
             Self::CloudRequests
@@ -194,6 +203,12 @@ pub fn stock_outs(node: &str, rows: &[StockOut], now: i64) {
             0.0
         });
     }
+}
+
+/// See [`Metric::Unmeasured`].
+pub fn unmeasured(node: &str, pods: usize) {
+    let pods = u32::try_from(pods).unwrap_or(u32::MAX);
+    gauge!(Metric::Unmeasured.name(), "node" => node.to_owned()).set(f64::from(pods));
 }
 
 /// See [`Metric::TaskRestarts`].

@@ -20,7 +20,14 @@ impl Provider for Silent {
         "huawei"
     }
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: false, logs: false, exec: false, attach: false, port_forward: false }
+        Capabilities {
+            watch: false,
+            logs: false,
+            exec: false,
+            attach: false,
+            port_forward: false,
+            usage: false,
+        }
     }
     async fn prepare(&self) -> Result<(), CloudError> {
         Ok(())

@@ -1,24 +1,28 @@
 //! What the kubelet port of a virtual node asks about its pods, answered from the driver's table and the cloud.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::driver::Handle;
+use crate::cloud::usage::Usage;
 use crate::cloud::{ByteStream, Capabilities, CloudError, Instance, PodIdentity, Provider};
 use crate::kubelet::{Backend, NotFound, Target};
 use crate::metrics;
 use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
+use crate::usage::{Answer, Observed, Source, UsageCache};
 
 /// The pods of one virtual node, for its kubelet port.
 pub struct NodeBackend {
     /// Asks the node's driver.
-    pub pods: Handle,
+    pods: Handle,
     /// The cloud.
-    pub provider: Arc<dyn Provider>,
+    provider: Arc<dyn Provider>,
     /// Virtual node name.
-    pub node: String,
+    node: String,
+    usage: UsageCache,
 }
 
 impl std::fmt::Debug for NodeBackend {
@@ -28,6 +32,13 @@ impl std::fmt::Debug for NodeBackend {
 }
 
 impl NodeBackend {
+    /// The pods of virtual node `node`.
+    pub fn new(pods: Handle, provider: Arc<dyn Provider>, node: String) -> Self {
+        let source = Instances { pods: pods.clone(), provider: provider.clone() };
+        let usage = UsageCache::new(&node, Arc::new(source));
+        Self { pods, provider, node, usage }
+    }
+
     async fn objects(&self, running: bool) -> Vec<Arc<Value>> {
         self.pods.pods(running).await.unwrap_or_default().iter().map(cluster::BoundPod::object).collect()
     }
@@ -58,6 +69,34 @@ impl NodeBackend {
             let PodIdentity { namespace, name, .. } = pod;
             CloudError::Gone(format!("pod {namespace}/{name} has no instance in the cloud now"))
         })
+    }
+}
+
+/// What the instances of running pods use.
+struct Instances {
+    pods: Handle,
+    provider: Arc<dyn Provider>,
+}
+
+#[async_trait]
+impl Source for Instances {
+    async fn observe(&self) -> Result<Vec<Observed>, CloudError> {
+        let live = self.pods.live().await.map_err(|down| CloudError::Retryable(down.to_string()))?;
+        let running =
+            |object: &Value| object.pointer("/status/phase").and_then(Value::as_str) == Some("Running");
+        let live = live.into_iter().map(|(pod, instance)| (pod.object(), instance));
+        let (objects, instances): (Vec<_>, Vec<_>) = live.filter(|(object, _)| running(object)).unzip();
+        if instances.is_empty() {
+            return Ok(Vec::new());
+        }
+        let usages = self.provider.usage(&instances).await?;
+        let mut usages: HashMap<String, Usage> =
+            usages.into_iter().map(|usage| (usage.pod_uid.clone(), usage)).collect();
+        let observed = objects.iter().zip(instances).map(|(object, instance)| {
+            let usage = usages.remove(&instance.pod.uid);
+            Observed::of(instance.pod, object, usage)
+        });
+        Ok(observed.collect())
     }
 }
 
@@ -135,6 +174,12 @@ impl Backend for NodeBackend {
         let status = object.get("status").cloned().unwrap_or_default();
         let instance = Instance { status: Arc::new(status), ..self.instance(pod).await? };
         self.provider.connect(&instance, port).await
+    }
+
+    async fn usage(&self) -> Result<Answer, CloudError> {
+        let answer = self.usage.get().await?;
+        metrics::unmeasured(&self.node, answer.usage.skipped);
+        Ok(answer)
     }
 
     fn metrics(&self) -> Option<String> {

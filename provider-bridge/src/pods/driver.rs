@@ -79,6 +79,11 @@ pub enum Query {
         /// The answer.
         reply: oneshot::Sender<Vec<BoundPod>>,
     },
+    /// Pods with a live instance, and that instance.
+    Live {
+        /// The answer.
+        reply: oneshot::Sender<Vec<(BoundPod, Instance)>>,
+    },
     /// A pod by name.
     Find {
         /// Namespace.
@@ -118,6 +123,11 @@ impl Handle {
     /// Pods of the node.
     pub async fn pods(&self, running: bool) -> Result<Vec<BoundPod>, NodeDown> {
         self.ask(|reply| Query::Pods { running, reply }).await
+    }
+
+    /// Pods with a live instance, and that instance.
+    pub async fn live(&self) -> Result<Vec<(BoundPod, Instance)>, NodeDown> {
+        self.ask(|reply| Query::Live { reply }).await
     }
 
     /// A pod by name.
@@ -271,6 +281,7 @@ impl Run<'_> {
         // The asker may have gone away.
         match query {
             Query::Pods { running, reply } => drop(reply.send(self.table.pods(running))),
+            Query::Live { reply } => drop(reply.send(self.table.live())),
             Query::Find { namespace, name, reply } => {
                 drop(reply.send(self.table.find(&namespace, &name).map(|(pod, _)| pod.clone())));
             }

@@ -6,12 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
+use provider_bridge::cloud::usage::{ContainerUsage, Memory, Usage};
 use provider_bridge::cloud::{ByteStream, Capabilities, CloudError, PodIdentity};
 use provider_bridge::kubelet::{Access, Backend, NotFound, ReviewError, Reviewer, Target, User};
 use provider_bridge::streams::{Connection, ExecOutcome, ExecProviderEnd, ExecRequest, LogOptions};
+use provider_bridge::usage::{Answer, Meter, Observed};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
+
+/// When the container started, and ten seconds later.
+const STARTED: &str = "2026-01-02T03:04:05Z";
+const AT: &str = "2026-01-02T03:04:15Z";
 
 /// Counts the sessions that nobody listens to any more.
 #[derive(Default)]
@@ -91,7 +97,25 @@ impl Backend for Fake {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: true, exec: true, attach: true, port_forward: true }
+        Capabilities { watch: true, logs: true, exec: true, attach: true, port_forward: true, usage: true }
+    }
+
+    /// A quarter of a core and 64 MiB.
+    async fn usage(&self) -> Result<Answer, CloudError> {
+        let sample = ContainerUsage {
+            name: "app".into(),
+            at: AT.parse().unwrap(),
+            nano_cores: Some(250_000_000),
+            core_nano_seconds: None,
+            memory: Memory { working_set: Some(64 << 20), ..Memory::default() },
+        };
+        let usage = Usage { pod_uid: "u-1".into(), containers: vec![sample], interfaces: Vec::new() };
+        let pod = PodIdentity { uid: "u-1".into(), namespace: "shop".into(), name: "web".into() };
+        let started = Some(STARTED.parse().unwrap());
+        let containers = vec![("app".to_owned(), started)];
+        let observed = Observed { pod, started, containers, usage: Some(usage) };
+        let mut meter = Meter::new("vn-1", STARTED.parse().unwrap());
+        Ok(Answer { usage: Arc::new(meter.add(vec![observed], AT.parse().unwrap())), failed: false })
     }
 
     /// The container repeats what is typed.
@@ -209,7 +233,8 @@ pub(crate) struct Rules;
 #[async_trait]
 impl Reviewer for Rules {
     async fn review_token(&self, token: &str) -> Result<Option<User>, ReviewError> {
-        let known = ["admin", "pods-reader", "getter", "nobody"].contains(&token);
+        let known =
+            ["admin", "pods-reader", "stats-reader", "metrics-reader", "getter", "nobody"].contains(&token);
         Ok(known.then(|| User { name: token.to_owned(), ..User::default() }))
     }
 
@@ -218,6 +243,8 @@ impl Reviewer for Rules {
             && match user.name.as_str() {
                 "admin" | "kube-apiserver" => true,
                 "pods-reader" => access == Access { verb: "get", subresource: "pods" },
+                "stats-reader" => access == Access { verb: "get", subresource: "stats" },
+                "metrics-reader" => access == Access { verb: "get", subresource: "metrics" },
                 "getter" => access.verb == "get",
                 _ => false,
             })

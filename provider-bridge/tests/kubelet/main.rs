@@ -9,4 +9,5 @@ mod fake;
 mod logs;
 mod port;
 mod spdy;
+mod stats;
 mod websocket;

@@ -11,6 +11,7 @@ use futures::stream::BoxStream;
 
 use crate::cloud::kubelike::{self, Api, Client, Dialect, Endpoint, Scope};
 use crate::cloud::sessions::Sessions;
+use crate::cloud::usage::Usage;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -71,6 +72,7 @@ impl CciProvider {
                 console: "in the CCI console",
                 since_time: false,
                 root: settings.generation.root(),
+                no_usage: "CCI tells it for this generation and region in its console only",
             },
         };
         Ok(Self { api: Arc::new(Api::new(client, scope)), settings, sessions: Sessions::default() })
@@ -84,7 +86,7 @@ impl Provider for CciProvider {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: true }
+        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: true, usage: true }
     }
 
     fn account(&self) -> Option<String> {
@@ -154,5 +156,9 @@ impl Provider for CciProvider {
         let session = kubelike::open_exec(&self.api, instance, container, request).await?;
         self.sessions.run(session.drive(streams));
         Ok(())
+    }
+
+    async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {
+        kubelike::read_usage(&self.api, instances).await
     }
 }

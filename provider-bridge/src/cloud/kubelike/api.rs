@@ -17,6 +17,8 @@ use super::wire::{CloudPod, Page};
 
 /// Objects per page of a list.
 const PAGE: &str = "500";
+/// The API of what pods use, the same wherever it is.
+const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 /// How often a list is begun again when its position expired.
 const LIST_ATTEMPTS: usize = 3;
 
@@ -31,6 +33,8 @@ pub(in crate::cloud) struct Dialect {
     pub(in crate::cloud) since_time: bool,
     /// Path before `namespaces`, by group and version of its pods.
     pub(in crate::cloud) root: &'static str,
+    /// What to do where it has no `metrics.k8s.io`.
+    pub(in crate::cloud) no_usage: &'static str,
 }
 
 /// Which objects of a cloud are ours.
@@ -189,6 +193,18 @@ impl Api {
             }
         }
         Err(last)
+    }
+
+    /// What all pods with our tags use: one list.
+    pub(super) async fn pod_metrics<T: DeserializeOwned>(&self) -> Result<Vec<T>, Refusal> {
+        let path = match &self.scope.namespace {
+            Some(namespace) => format!("{METRICS}/namespaces/{namespace}/pods"),
+            None => format!("{METRICS}/pods"),
+        };
+        let call = Call::new(self.on_all(Verb::ReadUsage), Method::GET, path)
+            .query([("labelSelector", self.selector.clone())]);
+        let page: Page<T> = self.client.json(&call).await?;
+        Ok(page.items)
     }
 
     async fn list_once<T: DeserializeOwned>(

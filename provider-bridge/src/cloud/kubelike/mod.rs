@@ -20,6 +20,7 @@ mod socket;
 mod status;
 #[cfg(test)]
 pub(in crate::cloud) mod testing;
+mod usage;
 mod volumes;
 mod watch;
 mod wire;
@@ -37,5 +38,6 @@ pub(in crate::cloud) use names::short_hash;
 pub(in crate::cloud) use names::{instance as instance_name, parse_id};
 pub(in crate::cloud) use operation::{Operation, Verb};
 pub(in crate::cloud) use refusal::{Answer, Refusal};
+pub(in crate::cloud) use usage::read as read_usage;
 pub(in crate::cloud) use watch::start as start_watch;
 pub(in crate::cloud) use wire::{Named, Page};

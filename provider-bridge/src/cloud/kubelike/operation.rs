@@ -22,6 +22,7 @@ pub(in crate::cloud) enum Verb {
     CreateCopy,
     ListCopies,
     DeleteCopy,
+    ReadUsage,
 }
 
 impl Verb {
@@ -45,6 +46,7 @@ impl Verb {
             Self::CreateCopy => ("create the copy", None),
             Self::ListCopies => ("list the copies in", Some("namespace")),
             Self::DeleteCopy => ("delete the copy", None),
+            Self::ReadUsage => ("read what is used by pods of", Some("namespace")),
         }
     }
 

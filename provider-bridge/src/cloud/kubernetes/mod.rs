@@ -11,6 +11,7 @@ use policies::support::KUBERNETES;
 
 use crate::cloud::kubelike::{self, Api, Client, Dialect, Scope};
 use crate::cloud::sessions::Sessions;
+use crate::cloud::usage::Usage;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -31,8 +32,13 @@ pub use settings::{KubernetesSettings, Login, Namespaces, is_label};
 /// What the other cluster is called in messages: `create remote pod …`.
 const CLOUD: &str = "remote";
 
-const DIALECT: Dialect =
-    Dialect { cloud: CLOUD, console: "in that cluster", since_time: true, root: "/api/v1" };
+const DIALECT: Dialect = Dialect {
+    cloud: CLOUD,
+    console: "in that cluster",
+    since_time: true,
+    root: "/api/v1",
+    no_usage: "install metrics-server in that cluster",
+};
 
 /// One other cluster, serving the virtual nodes named in its settings.
 ///
@@ -78,7 +84,7 @@ impl Provider for KubernetesProvider {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: true, exec: true, attach: true, port_forward: true }
+        Capabilities { watch: true, logs: true, exec: true, attach: true, port_forward: true, usage: true }
     }
 
     fn account(&self) -> Option<String> {
@@ -153,5 +159,9 @@ impl Provider for KubernetesProvider {
         let (connection, session) = kubelike::open_port(&self.api, instance, port).await?;
         self.sessions.run(session);
         Ok(Box::new(connection))
+    }
+
+    async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {
+        kubelike::read_usage(&self.api, instances).await
     }
 }

@@ -273,3 +273,51 @@ async fn what_the_other_cluster_says_of_a_connection_is_its_error() {
     let error = connection.read_to_string(&mut String::new()).await.unwrap_err();
     assert_eq!(error.to_string(), "connection refused");
 }
+
+/// One list over all namespaces; of a pod that the other cluster has not measured yet nothing is said.
+#[tokio::test]
+async fn usage_is_one_list_of_the_other_clusters_metrics() {
+    let server = Server::start().await;
+    let provider = provider(&server);
+    let (web, till, new) = (
+        made(&provider, "shop", "web").await,
+        made(&provider, "bank", "till").await,
+        made(&provider, "shop", "new").await,
+    );
+    let metrics = |namespace: &str, instance: &Instance, cpu: &str, memory: &str| {
+        let container =
+            |name: &str, memory: &str| json!({"name": name, "usage": {"cpu": cpu, "memory": memory}});
+        json!({"metadata": {"name": instance_name(&instance.pod), "namespace": namespace},
+            "timestamp": "2026-01-02T03:04:05Z", "window": "15s",
+            "containers": [container("app", memory), container("odd", "much")]})
+    };
+    let items = json!([
+        metrics("burst-shop", &web, "1500m", "64Mi"),
+        metrics("burst-bank", &till, "1234567n", "12Ki"),
+        metrics("burst-bank", &web, "9", "9Gi"),
+    ]);
+    let list = json!({"kind": "PodMetricsList", "metadata": {}, "items": items});
+    server.next(is("GET", "/apis/metrics.k8s.io/v1beta1/pods"), Answer::Status(200, list));
+    let before = server.calls().len();
+    let used = provider.usage(&[web, till, new]).await.unwrap();
+    assert_eq!(server.calls().len(), before + 1);
+    let rows: Vec<_> = used
+        .iter()
+        .flat_map(|pod| {
+            pod.containers.iter().map(move |c| (pod.pod_uid.as_str(), c.nano_cores, c.memory.working_set))
+        })
+        .collect();
+    let expected =
+        [("uid-web", Some(1_500_000_000), Some(64 << 20)), ("uid-till", Some(1_234_567), Some(12 << 10))];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
+async fn a_cluster_without_metrics_server_is_said() {
+    let server = Server::start().await;
+    let provider = provider(&server);
+    let web = made(&provider, "shop", "web").await;
+    server.next(is("GET", "/v1beta1/pods"), Answer::Status(404, status(404, "NotFound")));
+    let error = provider.usage(&[web]).await.unwrap_err().to_string();
+    assert!(error.contains("install metrics-server in that cluster"), "{error}");
+}

@@ -142,6 +142,16 @@ impl Instances {
         (state.by_uid.values().map(Kept::instance).collect(), self.changes.subscribe())
     }
 
+    /// The pods whose containers run and since when they do, by UID.
+    pub(super) fn running(&self) -> BTreeMap<String, (Arc<Value>, Timestamp)> {
+        let state = self.lock();
+        let running = state.by_uid.iter().filter_map(|(uid, kept)| match kept.stage {
+            Stage::Running { since } => Some((uid.clone(), (Arc::clone(&kept.object), since))),
+            Stage::Starting | Stage::Ended { .. } => None,
+        });
+        running.collect()
+    }
+
     /// Since when a container runs.
     pub(super) fn started(&self, pod: &PodIdentity, container: &str) -> Result<Timestamp, CloudError> {
         let PodIdentity { uid, namespace, name } = pod;

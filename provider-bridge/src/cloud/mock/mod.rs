@@ -15,6 +15,7 @@ use policies::support::{self, MOCK};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cloud::usage::Usage;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -28,6 +29,7 @@ mod logs;
 mod status;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod watch;
 
 /// How the mock behaves.
@@ -84,7 +86,7 @@ impl Provider for MockProvider {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: false }
+        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: false, usage: true }
     }
 
     async fn prepare(&self) -> Result<(), CloudError> {
@@ -142,5 +144,9 @@ impl Provider for MockProvider {
             let _ = stop.run_until_cancelled_owned(session).await;
         });
         Ok(())
+    }
+
+    async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {
+        Ok(usage::of(&self.instances.running(), instances, Timestamp::now()))
     }
 }

@@ -202,3 +202,19 @@ async fn hidden_containers_count_and_are_not_seen() {
     let running = &mock.list().await.unwrap()[0];
     assert_eq!((running.status["phase"].as_str(), names(running)), (Some("Running"), Some(1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_uses_a_little() {
+    let mock = mock();
+    let instance = create(&mock, "a").await;
+    let usage = async || mock.usage(std::slice::from_ref(&instance)).await.unwrap();
+    assert!(usage().await.is_empty(), "it has not started");
+    tokio::time::sleep(3 * SECOND).await;
+    let [used] = &usage().await[..] else { panic!("one pod") };
+    let names: Vec<&str> = used.containers.iter().map(|container| container.name.as_str()).collect();
+    assert_eq!((used.pod_uid.as_str(), names), ("a", vec!["main"]));
+    assert_eq!(used.containers[0].nano_cores, Some(10_000_000));
+    mock.delete(&instance, 0).await.unwrap();
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(usage().await.is_empty());
+}

@@ -24,8 +24,8 @@ pub(crate) fn needed(route: &Route, method: &Method) -> Vec<Access> {
         Route::Healthz => (by_method, &["healthz", "proxy"]),
         Route::Pods | Route::RunningPods => (by_method, &["pods", "proxy"]),
         Route::Configz => (by_method, &["configz", "proxy"]),
-        Route::Metrics | Route::OtherMetrics => (by_method, &["metrics"]),
-        Route::Stats => (by_method, &["stats"]),
+        Route::Metrics | Route::ResourceMetrics | Route::OtherMetrics => (by_method, &["metrics"]),
+        Route::Summary | Route::Stats => (by_method, &["stats"]),
         Route::NodeLogs => (by_method, &["log"]),
         Route::Exec(_)
         | Route::Attach(_)

@@ -53,7 +53,14 @@ impl Backend for Fake {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: false, logs: false, exec: true, attach: true, port_forward: false }
+        Capabilities {
+            watch: false,
+            logs: false,
+            exec: true,
+            attach: true,
+            port_forward: false,
+            usage: false,
+        }
     }
 
     async fn attach(&self, _: &Target, _: &ExecRequest, streams: ExecProviderEnd) -> Result<(), CloudError> {

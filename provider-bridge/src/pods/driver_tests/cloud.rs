@@ -206,7 +206,14 @@ impl Provider for FakeCloud {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: false, exec: false, attach: false, port_forward: false }
+        Capabilities {
+            watch: true,
+            logs: false,
+            exec: false,
+            attach: false,
+            port_forward: false,
+            usage: false,
+        }
     }
 
     async fn prepare(&self) -> Result<(), CloudError> {

@@ -31,6 +31,13 @@ impl Table {
             .collect()
     }
 
+    /// Pods that have an instance that has not been told to stop, and that instance.
+    pub fn live(&self) -> Vec<(BoundPod, Instance)> {
+        let live = |e: &&Entry| matches!((e.record.cloud, e.record.api), (Cloud::Present, Api::Wanted));
+        let pair = |e: &Entry| Some((e.pod.clone()?, e.instance.clone()?));
+        self.entries.values().filter(live).filter_map(pair).collect()
+    }
+
     /// Number of pods by state, for the metric.
     pub fn counts(&self) -> [(&'static str, usize); 6] {
         let count = |test: fn(&Record) -> bool| self.entries.values().filter(|e| test(&e.record)).count();

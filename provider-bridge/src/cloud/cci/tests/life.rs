@@ -335,3 +335,23 @@ async fn hidden_containers_are_a_tag_of_the_instance() {
     assert_eq!(stored["metadata"]["annotations"]["burst.io/hidden-containers"], "agent-ship,agent-watch");
     assert_eq!(stored["spec"]["containers"][1]["name"], "agent-ship");
 }
+
+#[tokio::test]
+async fn usage_is_one_list_of_the_namespace() {
+    let server = Server::start().await;
+    let provider = provider(&server);
+    let instance = provider.create(&request("web", |_| ()), &Local::default()).await.unwrap();
+    let name = kubelike::instance_name(&identity("web"));
+    let metrics = "/apis/metrics.k8s.io/v1beta1/namespaces/cce-burst-c-1/pods";
+    server.put(
+        &format!("{metrics}/{name}"),
+        json!({"metadata": {"name": name, "namespace": NAMESPACE}, "timestamp": "2026-01-02T03:04:05Z",
+            "containers": [{"name": "app", "usage": {"cpu": "100m", "memory": "20Mi"}}]}),
+    );
+    let used = provider.usage(&[instance]).await.unwrap();
+    let [app] = &used[0].containers[..] else { panic!("{used:?}") };
+    assert_eq!((app.nano_cores, app.memory.working_set), (Some(100_000_000), Some(20 << 20)));
+    let call = server.seen().pop().unwrap();
+    assert_eq!(call.path, metrics);
+    assert!(call.query.starts_with("labelSelector=burst.io%2Fcluster-id%3Dc-1"), "{}", call.query);
+}
