@@ -13,10 +13,11 @@ pub(super) enum Action {
     DescribeLog,
     Exec,
     DescribeRegions,
+    DescribeMetrics,
 }
 
 /// All of them, in the order of [`Action::index`].
-pub(super) const ALL: [Action; 7] = [
+pub(super) const ALL: [Action; 8] = [
     Action::CreateGroup,
     Action::DeleteGroup,
     Action::DescribeGroups,
@@ -24,6 +25,7 @@ pub(super) const ALL: [Action; 7] = [
     Action::DescribeLog,
     Action::Exec,
     Action::DescribeRegions,
+    Action::DescribeMetrics,
 ];
 
 impl Action {
@@ -37,6 +39,7 @@ impl Action {
             Self::DescribeLog => "DescribeContainerLog",
             Self::Exec => "ExecContainerCommand",
             Self::DescribeRegions => "DescribeRegions",
+            Self::DescribeMetrics => "DescribeMultiContainerGroupMetric",
         }
     }
 
@@ -45,7 +48,7 @@ impl Action {
         match self {
             Self::CreateGroup | Self::DeleteGroup => 1000,
             Self::DescribeGroups => 2000,
-            Self::DescribeStatus | Self::DescribeLog | Self::Exec => 500,
+            Self::DescribeStatus | Self::DescribeLog | Self::Exec | Self::DescribeMetrics => 500,
             Self::DescribeRegions => 100,
         }
     }
@@ -64,6 +67,7 @@ impl Action {
             Self::DescribeLog => "read the log of container group",
             Self::Exec => "exec in container group",
             Self::DescribeRegions => "describe regions",
+            Self::DescribeMetrics => "read what container groups use",
         }
     }
 }

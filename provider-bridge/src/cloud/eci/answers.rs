@@ -91,6 +91,86 @@ pub(super) struct GroupStatus {
     pub(super) pod_status: PodStatus,
 }
 
+/// Answer of DescribeMultiContainerGroupMetric.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Metrics {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) monitor_datas: Vec<GroupMetrics>,
+}
+
+/// The latest points of one group.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct GroupMetrics {
+    pub(super) container_group_id: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) records: Vec<Record>,
+}
+
+/// One point.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Record {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) timestamp: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) containers: Vec<ContainerRecord>,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) network: Network,
+}
+
+/// One container at one point.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct ContainerRecord {
+    pub(super) name: String,
+    #[serde(rename = "CPU")]
+    pub(super) cpu: Option<Cpu>,
+    pub(super) memory: Option<Memory>,
+}
+
+/// CPU at one point.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Cpu {
+    pub(super) usage_nano_cores: Option<u64>,
+    pub(super) usage_core_nano_seconds: Option<u64>,
+}
+
+/// Memory at one point, bytes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Memory {
+    pub(super) available_bytes: Option<u64>,
+    pub(super) usage_bytes: Option<u64>,
+    pub(super) working_set: Option<u64>,
+    pub(super) rss: Option<u64>,
+}
+
+/// The interfaces of a group.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Network {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) interfaces: Vec<Interface>,
+}
+
+/// One interface.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Interface {
+    pub(super) name: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) rx_bytes: u64,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) rx_errors: u64,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) tx_bytes: u64,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) tx_errors: u64,
+}
+
 /// Kubernetes' PodStatus in ECI's letters.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
 use crate::cloud::sessions::Sessions;
+use crate::cloud::usage::Usage;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -35,6 +36,7 @@ mod sign;
 mod status;
 #[cfg(test)]
 pub(super) mod tests;
+mod usage;
 mod watch;
 
 pub use settings::{EciSettings, Signature};
@@ -66,7 +68,7 @@ impl Provider for EciProvider {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: true }
+        Capabilities { watch: true, logs: true, exec: true, attach: false, port_forward: true, usage: true }
     }
 
     fn account(&self) -> Option<String> {
@@ -126,5 +128,9 @@ impl Provider for EciProvider {
         let session = exec::open(&self.api, instance, container, request).await?;
         self.sessions.run(session.drive(streams));
         Ok(())
+    }
+
+    async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {
+        usage::read(&self.api, instances).await
     }
 }

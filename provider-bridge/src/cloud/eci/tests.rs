@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::forge::tests::{request, settings};
 use super::*;
-use crate::cloud::{InstanceEvent, Resolve};
+use crate::cloud::{InstanceEvent, PodIdentity, Resolve};
 use crate::streams::{ExecOutcome, LogOptions, exec_pair};
 
 use cloud::{Cloud, Fault};
@@ -307,4 +307,37 @@ async fn many_creates_do_not_make_every_look_a_complete_list() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), settled).await.expect("looks for changes alone");
+}
+
+/// Twenty groups per call, the latest point of each, and one without points is left out.
+#[tokio::test]
+async fn usage_is_read_twenty_at_a_time() {
+    let (cloud, eci) = provider("us-west-1").await;
+    let made = eci.create(&pod("u-1", false), &Nothing).await.unwrap();
+    let numbered = |n: usize| {
+        let pod = PodIdentity { uid: format!("u-{n}"), ..made.pod.clone() };
+        Instance { id: format!("eci-{n}"), pod, ..made.clone() }
+    };
+    let instances: Vec<Instance> = (1..=45).map(numbered).collect();
+    let mut used = eci.usage(&instances).await.unwrap();
+    assert_eq!((cloud.count("DescribeMultiContainerGroupMetric"), used.len()), (3, 44));
+    used.sort_by(|a, b| a.pod_uid.cmp(&b.pod_uid));
+    assert!(used.iter().all(|pod| pod.pod_uid != "u-2"));
+    let [app] = &used[0].containers[..] else { panic!("{used:?}") };
+    assert_eq!((app.at.to_string().as_str(), app.nano_cores), ("2026-01-02T03:04:15Z", Some(20)));
+    assert_eq!((app.core_nano_seconds, app.memory.working_set), (Some(2000), Some(3)));
+    assert_eq!((used[0].interfaces[0].rx_bytes, used[0].interfaces[0].tx_bytes), (7, 8));
+}
+
+#[tokio::test]
+async fn refused_usage_is_told_and_asks_no_further() {
+    let (cloud, eci) = provider("us-west-1").await;
+    let made = eci.create(&pod("u-1", false), &Nothing).await.unwrap();
+    for _ in 0..8 {
+        cloud.fault("DescribeMultiContainerGroupMetric", Fault::Code(400, "Throttling"));
+    }
+    let instances = vec![made; 400];
+    let error = eci.usage(&instances).await.unwrap_err();
+    assert!(matches!(error, CloudError::Throttled { .. }), "{error}");
+    assert!(cloud.count("DescribeMultiContainerGroupMetric") <= 8);
 }

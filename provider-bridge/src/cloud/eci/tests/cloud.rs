@@ -247,6 +247,11 @@ impl State {
                     .collect();
                 json!({"Data": all, "NextToken": next})
             }
+            "DescribeMultiContainerGroupMetric" => {
+                let ids: Vec<String> = serde_json::from_str(&get("ContainerGroupIds")).unwrap();
+                assert!(ids.len() <= 20, "{ids:?}");
+                json!({"MonitorDatas": ids.iter().map(|id| metrics(id)).collect::<Vec<_>>()})
+            }
             "DescribeContainerLog" => json!({"ContainerName": get("ContainerName"), "Content": self.log}),
             "ExecContainerCommand" => {
                 let words: Vec<String> = serde_json::from_str(&get("Command")).unwrap();
@@ -272,6 +277,23 @@ impl State {
         let next = (from + limit < all.len()).then(|| (from + limit).to_string());
         (all.into_iter().skip(from).take(limit).collect(), next)
     }
+}
+
+/// Two points in the wrong order; of `eci-2` only one without containers.
+fn metrics(id: &str) -> Value {
+    let containers = |nano: u64| {
+        json!([{"Name": "app", "CPU": {"UsageNanoCores": nano, "UsageCoreNanoSeconds": nano * 100, "Load": 0, "Limit": 2000},
+            "Memory": {"AvailableBytes": 5, "UsageBytes": 4, "Cache": 1, "WorkingSet": 3, "Rss": 2}}])
+    };
+    let point = |at: &str, nano: u64| {
+        json!({"Timestamp": at, "Containers": containers(nano),
+            "Network": {"Interfaces": [{"Name": "eth0", "RxBytes": 7, "TxBytes": 8, "RxErrors": null}]}})
+    };
+    let records = match id {
+        "eci-2" => json!([{"Timestamp": "2026-01-02T03:04:00Z", "Containers": null, "Network": null}]),
+        _ => json!([point("2026-01-02T03:04:15Z", 20), point("2026-01-02T03:04:00Z", 10)]),
+    };
+    json!({"ContainerGroupId": id, "Records": records})
 }
 
 fn tags(parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
