@@ -139,6 +139,7 @@ fn cube_settings(node: &NodeConfig, cluster_id: &str) -> Result<CubeSettings, Cl
         cluster_dns: text(&config.cluster_dns),
         cluster_domain: config.cluster_domain.clone().unwrap_or_else(|| "cluster.local".to_owned()),
         poll: config.poll().map_err(refused)?,
+        metrics: config.metrics.as_ref().map(|names| (names.cpu.clone(), names.memory.clone())),
         lost_answer: GATEWAY_TIMEOUT,
     })
 }

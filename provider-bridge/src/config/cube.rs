@@ -53,9 +53,21 @@ pub struct CubeConfig {
     pub poll: Option<String>,
     /// Most virtual nodes of the cluster, where UCloud granted more than 8.
     pub nodes_max: Option<usize>,
+    /// What the vendor calls the metrics of `kubectl top`; not asked for without.
+    pub metrics: Option<CubeMetricsConfig>,
     /// Keys from the environment.
     #[serde(skip)]
     pub keys: Option<(String, SecretString, Option<SecretString>)>,
+}
+
+/// Names of metrics of GetCubeMetrics, which no public page lists; their values are percents of the container's limit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CubeMetricsConfig {
+    /// CPU in use.
+    pub cpu: String,
+    /// Memory in use.
+    pub memory: String,
 }
 
 /// A size as Kubernetes quantities.
@@ -156,6 +168,12 @@ impl CubeConfig {
         {
             let text = format!("{dns:?} is not an address; write that of the DNS Service");
             return refuse("clusterDns", &text);
+        }
+        if self.metrics.as_ref().is_some_and(|names| names.cpu.is_empty() || names.memory.is_empty()) {
+            return refuse(
+                "metrics",
+                "has an empty name; write what the vendor calls the metric, or leave metrics out",
+            );
         }
         self.default_size()?;
         self.poll()?;

@@ -15,6 +15,7 @@ pub(super) enum Action {
     BuyAddress,
     ListAddresses,
     ReleaseAddress,
+    Metrics,
 }
 
 impl Action {
@@ -31,6 +32,7 @@ impl Action {
             Self::BuyAddress => "AllocateEIP",
             Self::ListAddresses => "DescribeEIP",
             Self::ReleaseAddress => "ReleaseEIP",
+            Self::Metrics => "GetCubeMetrics",
         }
     }
 
@@ -46,6 +48,7 @@ impl Action {
             Self::BuyAddress => "buy an address for Cube pod",
             Self::ListAddresses => "list the addresses for Cube pod",
             Self::ReleaseAddress => "release address",
+            Self::Metrics => "read what is used by Cube pod",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use policies::resources::Resources;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,6 +27,10 @@ use super::shown::{self, Shown};
 const PAGE: usize = 100;
 /// So many pods of a page are asked for again with the next one: as many may go away in between without a gap.
 const OVERLAP: usize = 5;
+/// How old a list may be that says which containers there are.
+const CONTAINERS_AGE: Duration = Duration::from_secs(60);
+/// How far back the latest value of a metric is looked for.
+const METRIC_SECONDS: i64 = 300;
 /// How often a list that changed under our hands is begun anew.
 const LIST_ATTEMPTS: usize = 5;
 
@@ -42,7 +47,11 @@ pub(super) struct Sent {
 struct Listed {
     began: Instant,
     pods: Arc<Vec<Instance>>,
+    containers: Arc<Containers>,
 }
+
+/// Containers and their limits by id.
+pub(super) type Containers = HashMap<String, Vec<(String, Resources)>>;
 
 /// The API of one account, zone and node set.
 #[derive(Debug)]
@@ -163,16 +172,44 @@ impl Api {
                     || self.settings.node_names.contains(&shown.instance.node))
         };
         let mut memory = self.memory();
-        let mut pods = Vec::new();
+        let (mut pods, mut containers) = (Vec::new(), HashMap::new());
         for shown in all.into_iter().filter(ours) {
             if let Some(releases) = shown.releases {
                 memory.releases.insert(shown.instance.id.clone(), releases);
             }
+            containers.insert(shown.instance.id.clone(), shown.containers);
             pods.push(shown.instance);
         }
         let pods = Arc::new(pods);
-        memory.listed = Some(Listed { began, pods: Arc::clone(&pods) });
+        memory.listed = Some(Listed { began, pods: Arc::clone(&pods), containers: Arc::new(containers) });
         Ok(pods)
+    }
+
+    /// Containers of the pods that a recent list shows.
+    pub(super) async fn containers(&self) -> Result<Arc<Containers>, Refusal> {
+        let now = Instant::now();
+        self.list_since(now.checked_sub(CONTAINERS_AGE).unwrap_or(now)).await?;
+        let listed = self.memory().listed.as_ref().map(|listed| Arc::clone(&listed.containers));
+        Ok(listed.unwrap_or_default())
+    }
+
+    /// The latest value of a metric of a container and when it was measured; none if there is none of the last minutes.
+    pub(super) async fn metric(
+        &self,
+        (id, container): (&str, &str),
+        metric: &str,
+        until: Timestamp,
+    ) -> Result<Option<(f64, Timestamp)>, Refusal> {
+        let end = until.as_second();
+        let tree = json!({"Zone": self.settings.zone, "ResourceId": id, "ContainerName": container, "MetricName": metric,
+            "BeginTime": (end - METRIC_SECONDS).to_string(), "EndTime": end.to_string()});
+        let answer = self.call(Action::Metrics, id, tree).await?;
+        let sets = list(&answer, "DataSets").iter();
+        let values = sets.flat_map(|set| list(set, "Values")).filter_map(|point| {
+            let at = point.get("Timestamp").and_then(Value::as_i64)?;
+            Some((point.get("Value").and_then(Value::as_f64)?, Timestamp::from_second(at).ok()?))
+        });
+        Ok(values.max_by_key(|(_, at)| *at))
     }
 
     async fn pages(&self) -> Result<Vec<Shown>, Refusal> {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
+use crate::cloud::usage::Usage;
 use crate::cloud::{
     ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
 };
@@ -32,6 +33,7 @@ mod sign;
 mod status;
 #[cfg(test)]
 pub(in crate::cloud) mod tests;
+mod usage;
 mod watch;
 
 pub use settings::CubeSettings;
@@ -62,7 +64,8 @@ impl Provider for CubeProvider {
     /// Logs and commands exist as pages of the vendor's console only. Commands are asked for all the same: the answer
     /// names the page where a terminal can be opened.
     fn capabilities(&self) -> Capabilities {
-        Capabilities { watch: true, logs: false, exec: true, attach: false, port_forward: true }
+        let usage = self.api.settings.metrics.is_some();
+        Capabilities { watch: true, logs: false, exec: true, attach: false, port_forward: true, usage }
     }
 
     fn account(&self) -> Option<String> {
@@ -129,5 +132,9 @@ impl Provider for CubeProvider {
             "Cube takes no commands through its API; a terminal of container {container} can be opened in a browser, once \
              and within 5 minutes: {url}"
         )))
+    }
+
+    async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {
+        usage::read(&self.api, instances).await
     }
 }

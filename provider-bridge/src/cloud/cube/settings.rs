@@ -43,6 +43,8 @@ pub struct CubeSettings {
     pub cluster_domain: String,
     /// Time between two lists.
     pub poll: Duration,
+    /// Names of the metrics for CPU and memory in use, in percent of the container's limit; none if nobody said them.
+    pub metrics: Option<(String, String)>,
     /// How long a create whose answer was lost may still take effect: the gateway's own timeout.
     pub lost_answer: Duration,
 }

@@ -22,6 +22,8 @@ pub(super) struct Shown {
     pub(super) cluster: String,
     /// What becomes of its elastic address; none where it has none.
     pub(super) releases: Option<bool>,
+    /// Its containers and their limits.
+    pub(super) containers: Vec<(String, Resources)>,
 }
 
 /// Reads a pod; the error says what is wrong with it.
@@ -45,6 +47,7 @@ fn shown(pod: &Value, metadata: &Value, id: &str) -> Shown {
         annotation(key).or_else(|| text(metadata, field)).unwrap_or_default().to_owned()
     };
     let created = text(metadata, "creationTimestamp").unwrap_or_default();
+    let containers = containers(pod);
     let instance = Instance {
         id: id.to_owned(),
         pod: PodIdentity {
@@ -55,32 +58,45 @@ fn shown(pod: &Value, metadata: &Value, id: &str) -> Shown {
         node: label(tag::NODE).to_owned(),
         created: created.parse::<Timestamp>().ok(),
         deleting: status::deleting(pod),
-        billed: billed(pod),
+        billed: containers.iter().map(|(_, limits)| *limits).fold(one_pod(), plus),
         status: std::sync::Arc::new(pod_status(pod, annotation(tag::HIDDEN).unwrap_or_default())),
     };
     Shown {
         instance,
         cluster: label(tag::CLUSTER).to_owned(),
         releases: annotation(RELEASES_ADDRESS).map(|text| text == "true"),
+        containers,
     }
 }
 
-/// The sum of the containers' limits: a size of the table.
-fn billed(pod: &Value) -> Resources {
+/// Name and limits of every container. Their sum is a size of the table.
+fn containers(pod: &Value) -> Vec<(String, Resources)> {
     let containers = pod.get("spec").map(|spec| list(spec, "containers")).unwrap_or_default();
-    let sum = |resource: &str, unit: fn(&Quantity) -> i64| -> u64 {
-        let each = containers.iter().filter_map(|container| {
-            let value = container.pointer(&format!("/resources/limits/{resource}"))?;
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            u64::try_from(unit(&Quantity::parse(&text).ok()?)).ok()
-        });
-        each.sum()
+    let limit = |container: &Value, resource: &str, unit: fn(&Quantity) -> i64| {
+        let value = container.pointer(&format!("/resources/limits/{resource}"))?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        u64::try_from(unit(&Quantity::parse(&text).ok()?)).ok()
     };
+    let one = |container: &Value| {
+        let limits = Resources {
+            cpu_milli: limit(container, "cpu", Quantity::to_milli_ceil).unwrap_or_default(),
+            memory_bytes: limit(container, "memory", Quantity::to_value_ceil).unwrap_or_default(),
+            ..Resources::default()
+        };
+        (text(container, "name").unwrap_or_default().to_owned(), limits)
+    };
+    containers.iter().map(one).collect()
+}
+
+fn one_pod() -> Resources {
+    Resources { pods: 1, ..Resources::default() }
+}
+
+fn plus(sum: Resources, limits: Resources) -> Resources {
     Resources {
-        cpu_milli: sum("cpu", Quantity::to_milli_ceil),
-        memory_bytes: sum("memory", Quantity::to_value_ceil),
-        pods: 1,
-        ..Resources::default()
+        cpu_milli: sum.cpu_milli.saturating_add(limits.cpu_milli),
+        memory_bytes: sum.memory_bytes.saturating_add(limits.memory_bytes),
+        ..sum
     }
 }
 

@@ -121,6 +121,18 @@ impl Cloud {
                 self.addresses.retain(|(id, ..)| *id != get("EIPId"));
                 json!({"RetCode": 0})
             }
+            "GetCubeMetrics" => {
+                let value = match (get("MetricName").as_str(), get("ResourceId").as_str()) {
+                    (_, "cube-2") => return json!({"RetCode": 0, "DataSets": [{"Values": null}]}),
+                    ("Cpu", _) => 25.0,
+                    ("Memory", _) => 50.0,
+                    _ => return json!({"RetCode": 230, "Message": "Params [MetricName] not available"}),
+                };
+                let [begin, end] = ["BeginTime", "EndTime"].map(|name| get(name).parse::<i64>().unwrap());
+                let points =
+                    json!([{"Value": value, "Timestamp": end - 30}, {"Value": 1.5, "Timestamp": begin}]);
+                json!({"RetCode": 0, "DataSets": [{"MetricName": get("MetricName"), "Values": points}]})
+            }
             "GetCubeExecToken" => {
                 let page = format!("https://console/terminal?token=t-{}", get("ContainerName"));
                 json!({"RetCode": 0, "Token": "t", "TerminalUrl": page})
@@ -464,4 +476,36 @@ async fn logs_and_commands_are_refused_in_words() {
     let text = bench.provider.exec(&made, "c", &command, theirs).await.unwrap_err().to_string();
     assert!(text.contains("https://console/terminal?token=t-c") && text.contains("once"), "{text}");
     drop(ours);
+}
+
+/// The latest of the points, as a share of the limit; a pod without points is left out.
+#[tokio::test]
+async fn usage_is_read_by_the_configured_names() {
+    let without = Bench::new(Duration::from_secs(1)).await;
+    assert!(!without.provider.capabilities().usage);
+    let error = without.provider.usage(&[]).await.unwrap_err().to_string();
+    assert!(error.contains("cube.metrics"), "{error}");
+    let bench =
+        Bench::open(CubeSettings { metrics: Some(("Cpu".into(), "Memory".into())), ..settings() }).await;
+    assert!(bench.provider.capabilities().usage);
+    let web = bench.create(json!({})).await.unwrap();
+    let other = bench.with(|cloud| {
+        let mut document = cloud.pods[0].1.clone();
+        document["metadata"]["labels"]["burst.io/pod-uid"] = json!("u-2");
+        cloud.add(document)
+    });
+    let other = Instance { id: other, ..web.clone() };
+    // The watch lists every few seconds.
+    bench.provider.list().await.unwrap();
+    let used = bench.provider.usage(&[web, other]).await.unwrap();
+    let [pod] = &used[..] else { panic!("{used:?}") };
+    let [c] = &pod.containers[..] else { panic!("{pod:?}") };
+    // A quarter of one core, half of 2Gi: the default size.
+    assert_eq!((pod.pod_uid.as_str(), c.name.as_str()), ("u-1", "c"));
+    assert_eq!((c.nano_cores, c.memory.working_set), (Some(250_000_000), Some(1 << 30)));
+    let odd = CubeSettings { metrics: Some(("Odd".into(), "Memory".into())), ..bench.settings.clone() };
+    let provider = CubeProvider::new(odd).unwrap();
+    let instances = provider.list().await.unwrap();
+    let error = provider.usage(&instances).await.unwrap_err().to_string();
+    assert!(error.contains("MetricName"), "{error}");
 }

@@ -28,6 +28,7 @@ pub(in crate::cloud::cube) fn settings() -> CubeSettings {
         cluster_dns: "172.21.0.10".into(),
         cluster_domain: "cluster.local".into(),
         poll: Duration::from_secs(1),
+        metrics: None,
         lost_answer: Duration::from_secs(60),
     }
 }
