@@ -7,6 +7,7 @@ Needs the packages huaweicloudsdkcore and kubernetes.
 import json
 import sys
 import time
+from decimal import Decimal
 from types import SimpleNamespace
 
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
@@ -16,6 +17,7 @@ from huaweicloudsdkcore.sdk_response import SdkResponse
 from kubernetes import client as k8s
 from kubernetes import watch
 from kubernetes.client.rest import ApiException
+from kubernetes.utils.quantity import parse_quantity
 
 ENDPOINT, AK, SK, PROJECT, TOKEN = sys.argv[1:6]
 PODS = "/api/v1/namespaces/checker/pods"
@@ -99,6 +101,12 @@ def check_wire_format():
     assert running.metadata.finalizers == ["billing.kubernetes.io/podbilling-finalizer"]
     assert api.list_namespaced_pod("checker", limit=1).metadata.resource_version
     assert api.read_namespaced_pod_log("parsed", "checker") is not None
+    metrics = k8s.CustomObjectsApi(api_client)
+    used = metrics.list_namespaced_custom_object("metrics.k8s.io", "v1beta1", "checker", "pods")["items"][0]
+    assert used["metadata"]["name"] == "parsed" and used["timestamp"] and used["window"], used
+    # A tenth of half a core and of 1 Gi.
+    assert parse_quantity(used["containers"][0]["usage"]["cpu"]) == Decimal("0.05"), used
+    assert parse_quantity(used["containers"][0]["usage"]["memory"]) == (1 << 30) // 10 // 1024 * 1024, used
     try:
         api.create_namespaced_pod("checker", pod("parsed"))
         raise AssertionError("created twice")

@@ -199,7 +199,11 @@ def check_market(client, identity):
     assert record.network.interfaces[0].name == "eth0" and record.disk[0].read_io == 0, record
     several = client.describe_multi_container_group_metric(m.DescribeMultiContainerGroupMetricRequest(
         region_id=REGION, container_group_ids=json.dumps([identity]))).body
-    assert several.monitor_datas[0].records[0].cpu.limit == 2000, several
+    latest = several.monitor_datas[0].records[0]
+    assert latest.cpu.limit == 2000 and latest.containers[0].name == "nginx", several
+    # A tenth of what the container asks for, since it started.
+    used = latest.containers[0].cpu
+    assert used.usage_nano_cores == used.limit * 100_000 and used.usage_core_nano_seconds > 0, several
 
 
 def check_caches_and_tags(client, identity):

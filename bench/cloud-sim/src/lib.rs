@@ -143,5 +143,5 @@ fn account(options: &Options) -> auth::Account {
 
 fn variants(options: &Options) -> Variants {
     let exec_protocols = ["v5.channel.k8s.io", "v4.channel.k8s.io"].map(str::to_owned).into();
-    Variants { exec_protocols, bookmark_seconds: options.bookmark_seconds.max(1) }
+    Variants { exec_protocols, bookmark_seconds: options.bookmark_seconds.max(1), metrics: true }
 }

@@ -506,3 +506,29 @@ async fn logs_take_all_options() {
     assert_eq!(client.get(&format!("{log}?container=c")).await.0, StatusCode::NOT_FOUND);
     cloud.stop().await;
 }
+
+/// A tenth of what the container asks for, while it runs.
+#[tokio::test]
+async fn metrics_of_pods() {
+    let cloud = Cloud::with_namespace(&[]).await;
+    let client = &cloud.client;
+    let metrics = PODS.replace("/api/v1/", "/apis/metrics.k8s.io/v1beta1/");
+    assert_eq!(client.get(&metrics).await.1["items"], json!([]));
+    client.post(PODS, pod("p")).await;
+    client.until_phase("p", "Running").await;
+    let (status, list) = client.get(&metrics).await;
+    assert_eq!((status, &list["kind"]), (StatusCode::OK, &json!("PodMetricsList")));
+    let item = &list["items"][0];
+    assert_eq!(item["metadata"]["name"], "p", "{list}");
+    assert!(item["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{item}");
+    assert_eq!(item["containers"][0]["usage"]["cpu"], "50000000n", "{item}");
+    assert!(
+        item["containers"][0]["usage"]["memory"].as_str().is_some_and(|text| text.ends_with("Ki")),
+        "{item}"
+    );
+    let (_, none) = client.get(&format!("{metrics}?labelSelector=app%3Dother")).await;
+    assert_eq!(none["items"], json!([]));
+    client.post("/_sim/variants", json!({"metrics": false})).await;
+    assert_eq!(client.get(&metrics).await.0, StatusCode::NOT_FOUND);
+    cloud.stop().await;
+}

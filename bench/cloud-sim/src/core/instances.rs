@@ -115,6 +115,8 @@ const SETTLED: u8 = 2;
 /// What is kept of a container: its process, its log and the log before.
 #[derive(Default)]
 struct Incarnations {
+    /// Since when it runs; none while it does not.
+    since: Option<Timestamp>,
     pid: Option<u32>,
     current: Option<Arc<Log>>,
     previous: Option<Arc<Log>>,
@@ -146,16 +148,19 @@ impl Instance {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new incarnation of a container: its log becomes the current one.
-    pub(crate) fn began(&self, container: &str, log: Arc<Log>) {
+    /// A new incarnation of a container: its log becomes the current one. `pid` is its process, as the simulator sees it.
+    pub(crate) fn began(&self, container: &str, log: Arc<Log>, pid: Option<u32>, at: Timestamp) {
         let mut all = self.lock();
         let entry = all.entry(container.to_owned()).or_default();
         entry.previous = entry.current.replace(log);
+        (entry.pid, entry.since) = (pid, Some(at));
     }
 
-    /// The process of a container, as the simulator sees its number.
-    pub(crate) fn set_pid(&self, container: &str, pid: Option<u32>) {
-        self.lock().entry(container.to_owned()).or_default().pid = pid;
+    /// A container runs no more.
+    pub(crate) fn ended(&self, container: &str) {
+        let mut all = self.lock();
+        let entry = all.entry(container.to_owned()).or_default();
+        (entry.pid, entry.since) = (None, None);
     }
 
     /// Current or previous log.
@@ -163,6 +168,14 @@ impl Instance {
         let all = self.lock();
         let entry = all.get(container)?;
         if previous { entry.previous.clone() } else { entry.current.clone() }
+    }
+
+    /// What runs, by container: since when, and its process if it has one.
+    pub(crate) fn running(&self) -> BTreeMap<String, (Timestamp, Option<u32>)> {
+        self.lock()
+            .iter()
+            .filter_map(|(name, entry)| Some((name.clone(), (entry.since?, entry.pid))))
+            .collect()
     }
 
     /// Processes by container.

@@ -12,3 +12,4 @@ pub(crate) mod plan;
 pub(crate) mod resolve;
 pub(crate) mod selector;
 pub(crate) mod store;
+pub(crate) mod usage;

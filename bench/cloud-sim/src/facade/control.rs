@@ -153,6 +153,7 @@ fn kill(front: &Front, call: &Call) -> Result<Value, ApiError> {
 struct Wanted {
     exec_protocols: Option<Vec<String>>,
     bookmark_seconds: Option<u64>,
+    metrics: Option<bool>,
 }
 
 fn variants(front: &Front, call: &Call) -> Result<Value, ApiError> {
@@ -164,5 +165,9 @@ fn variants(front: &Front, call: &Call) -> Result<Value, ApiError> {
     if let Some(seconds) = wanted.bookmark_seconds {
         variants.bookmark_seconds = seconds.max(1);
     }
-    Ok(json!({"execProtocols": variants.exec_protocols, "bookmarkSeconds": variants.bookmark_seconds}))
+    if let Some(metrics) = wanted.metrics {
+        variants.metrics = metrics;
+    }
+    Ok(json!({"execProtocols": variants.exec_protocols, "bookmarkSeconds": variants.bookmark_seconds,
+        "metrics": variants.metrics}))
 }

@@ -44,6 +44,8 @@ pub(crate) struct Variants {
     pub(crate) exec_protocols: Vec<String>,
     /// Seconds between watch bookmarks.
     pub(crate) bookmark_seconds: u64,
+    /// What pods use can be asked for.
+    pub(crate) metrics: bool,
 }
 
 /// One request, read whole.
@@ -137,6 +139,9 @@ impl Face {
     /// The name that a call has in fault rules and in the counts.
     fn template(&self, call: &Call) -> String {
         match self {
+            Self::Cci(_) if cci1::metrics::namespace(call.parts.uri.path()).is_some() => {
+                cci1::metrics::TEMPLATE.to_owned()
+            }
             Self::Cci(generation) => cci1::route::Route::parse(*generation, call.parts.uri.path())
                 .as_ref()
                 .map_or_else(|| "unknown".to_owned(), cci1::route::Route::template),
@@ -272,6 +277,9 @@ impl Front {
             body: &call.body,
         };
         self.account.verify(&signed, self.cloud.clock.now())?;
+        if let Some(namespace) = cci1::metrics::namespace(call.parts.uri.path()) {
+            return cci1::metrics::list(self, &call, &namespace);
+        }
         let route = route.ok_or_else(ApiError::no_route)?;
         cci1::answer(self, call, &route, &injected).await
     }

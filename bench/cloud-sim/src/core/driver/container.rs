@@ -91,8 +91,7 @@ impl Life<'_> {
             Arc::new(Log::new(self.cloud.runtime.log_file(&self.instance.plan, &container.name, restart)));
         let launch = Launch { container, program, restart, log: log.clone() };
         let task = sandbox.start(self.cloud, launch).await?;
-        self.instance.began(&container.name, log);
-        self.instance.set_pid(&container.name, task.pid());
+        self.instance.began(&container.name, log, task.pid(), self.cloud.clock.now());
         Ok(task)
     }
 
@@ -134,7 +133,7 @@ impl Life<'_> {
     }
 
     fn gone(&self, container: &Container, exit: Exit) -> Option<Exit> {
-        self.instance.set_pid(&container.name, None);
+        self.instance.ended(&container.name);
         if let Some(log) = self.instance.log(&container.name, false) {
             log.close();
         }

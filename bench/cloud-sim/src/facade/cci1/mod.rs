@@ -22,6 +22,7 @@ mod forge;
 mod list;
 mod logs;
 mod merge;
+pub(super) mod metrics;
 mod namespaces;
 mod networks;
 mod patch;

@@ -1,4 +1,4 @@
-//! Metrics of groups: a steady tenth of the size, in the vendor's form.
+//! What groups use, in the vendor's form.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::error::EciError;
 use super::tree::Tree;
 use crate::core::clock::k8s_time;
 use crate::core::instances::Instance;
-use crate::size::Size;
+use crate::core::usage::{self, Used};
 
 /// Points that one answer has at most.
 const POINTS_MAX: i64 = 1000;
@@ -41,7 +41,7 @@ pub(super) fn one(front: &Front, tree: &Tree) -> Result<Value, EciError> {
     let points = (seconds / period).clamp(0, POINTS_MAX);
     let records = (0..=points).filter_map(|n| {
         let at = start.checked_add(SignedDuration::from_secs(n * period)).ok()?;
-        instance.as_ref().map(|instance| record(instance, at, true))
+        instance.as_ref().and_then(|instance| record(instance, at, true))
     });
     Ok(json!({"ContainerGroupId": id, "Records": records.collect::<Vec<_>>()}))
 }
@@ -51,37 +51,43 @@ pub(super) fn many(front: &Front, tree: &Tree) -> Result<Value, EciError> {
     let ids = ids(tree)?.ok_or_else(|| EciError::missing("ContainerGroupIds"))?;
     let now = front.cloud.clock.now();
     let found = ids.iter().filter_map(|id| front.cloud.instance(id).map(|instance| (id, instance)));
-    let data = found
-        .map(|(id, instance)| json!({"ContainerGroupId": id, "Records": [record(&instance, now, false)]}));
+    let data = found.map(|(id, instance)| {
+        let latest: Vec<Value> = record(&instance, now, false).into_iter().collect();
+        json!({"ContainerGroupId": id, "Records": latest})
+    });
     Ok(json!({"MonitorDatas": data.collect::<Vec<_>>()}))
 }
 
-/// One point; disks say `ReadIO` in one action and `ReadIo` in the other.
-fn record(instance: &Instance, at: Timestamp, single: bool) -> Value {
-    let containers = instance.plan.spec.containers.iter();
-    let share = containers.len().max(1) as u64;
-    let part =
-        Size { cpu_milli: instance.size.cpu_milli / share, memory_bytes: instance.size.memory_bytes / share };
-    let containers: Vec<Value> = containers
-        .map(|container| json!({"Name": container.name, "CPU": cpu(part, at), "Memory": memory(part)}))
-        .collect();
+/// One point; disks say `ReadIO` in one action and `ReadIo` in the other. None before anything ran.
+fn record(instance: &Instance, at: Timestamp, single: bool) -> Option<Value> {
+    let used = usage::of(instance, at);
+    let sum = |amount: fn(&Used) -> u64| used.iter().map(amount).fold(0, u64::saturating_add);
+    let all = Used {
+        name: String::new(),
+        limit: instance.size,
+        nano_cores: sum(|one| one.nano_cores),
+        core_nano_seconds: sum(|one| one.core_nano_seconds),
+        memory_bytes: sum(|one| one.memory_bytes),
+    };
+    let containers: Vec<Value> =
+        used.iter().map(|one| json!({"Name": one.name, "CPU": cpu(one), "Memory": memory(one)})).collect();
     let io = if single { ["ReadIO", "WriteIO"] } else { ["ReadIo", "WriteIo"] };
-    json!({
-        "Timestamp": k8s_time(at), "CPU": cpu(instance.size, at), "Memory": memory(instance.size), "Containers": containers,
+    (!containers.is_empty()).then(|| json!({
+        "Timestamp": k8s_time(at), "CPU": cpu(&all), "Memory": memory(&all), "Containers": containers,
         "Network": {"Interfaces": [{"Name": "eth0", "RxBytes": 1000, "RxPackets": 10, "RxErrors": 0, "RxDrops": 0,
             "TxBytes": 1000, "TxPackets": 10, "TxErrors": 0, "TxDrops": 0}]},
         "Disk": [{"Device": "vda", "ReadBytes": 0, "WriteBytes": 0, io[0]: 0, io[1]: 0}],
         "Filesystem": [{"FsName": "/", "Capacity": 30_u64 << 30, "Available": 29_u64 << 30, "Usage": 1_u64 << 30, "Category": "rootfs"}],
-    })
+    }))
 }
 
-fn cpu(size: Size, at: Timestamp) -> Value {
-    let nano = size.cpu_milli * 100_000;
-    let seconds = u64::try_from(at.as_second()).unwrap_or_default() % 1_000_000;
-    json!({"UsageNanoCores": nano, "UsageCoreNanoSeconds": nano * seconds, "Load": 0, "Limit": size.cpu_milli})
+fn cpu(used: &Used) -> Value {
+    json!({"UsageNanoCores": used.nano_cores, "UsageCoreNanoSeconds": used.core_nano_seconds, "Load": 0,
+        "Limit": used.limit.cpu_milli})
 }
 
-fn memory(size: Size) -> Value {
-    let used = size.memory_bytes / 10;
-    json!({"AvailableBytes": size.memory_bytes - used, "UsageBytes": used, "Cache": 0, "WorkingSet": used, "Rss": used})
+fn memory(used: &Used) -> Value {
+    let bytes = used.memory_bytes;
+    let left = used.limit.memory_bytes.saturating_sub(bytes);
+    json!({"AvailableBytes": left, "UsageBytes": bytes, "Cache": 0, "WorkingSet": bytes, "Rss": bytes})
 }
