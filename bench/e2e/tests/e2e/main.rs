@@ -35,6 +35,7 @@ mod topology;
 mod ucloud;
 mod ucloud_disks;
 mod ucloud_money;
+mod usage;
 mod verify;
 mod virtual_kubelet;
 mod waits;
@@ -126,6 +127,10 @@ const CASES: &[(&str, Case)] = cases![
     ucloud_disks::the_vendors_disk_example,
     ucloud_money::an_address_is_bought_and_goes_with_its_pod,
     ucloud_money::what_is_paid_in_advance_is_bought_once,
+    usage::of_pods_at_cci,
+    usage::of_pods_at_eci,
+    usage::of_pods_at_cube,
+    usage::another_cluster_without_metrics_server_is_said,
     drivers::same_outcome_from_every_driver,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];

@@ -33,7 +33,7 @@ async fn cluster() -> Result<&'static Lab> {
 }
 
 /// Runs a case with another cluster and its virtual node, and leaves the world as it was.
-async fn beside_another<F: Future<Output = Result<()>>>(
+pub(crate) async fn beside_another<F: Future<Output = Result<()>>>(
     world: &World,
     ns: &str,
     case: impl FnOnce(&'static Lab) -> F,
@@ -50,7 +50,7 @@ async fn beside_another<F: Future<Output = Result<()>>>(
 }
 
 /// A Deployment whose pods may go to the other cluster only, with a ConfigMap and a Secret.
-async fn deploy(world: &World, ns: &str, replicas: u32) -> Result<()> {
+pub(crate) async fn deploy(world: &World, ns: &str, replicas: u32) -> Result<()> {
     world.lab.kubectl(&["create", "configmap", "settings", "-n", ns, "--from-literal=colour=blue"]).await?;
     let secret = ["create", "secret", "generic", "keys", "-n", ns, "--from-literal=password=opensesame"];
     world.lab.kubectl(&secret).await?;

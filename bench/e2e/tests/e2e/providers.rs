@@ -8,6 +8,8 @@ use e2e::{World, names};
 use lab::{Workload, eventually_within};
 use serde_json::{Value, json};
 
+use crate::usage::shown_as_used;
+
 /// The virtual node of the other provider.
 const MOCK: &str = "burst-mock-0";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -129,7 +131,7 @@ async fn tiers_over_two_providers_case(world: &World, ns: &str) -> Result<()> {
     ensure!(logs == format!("mock: nothing runs here; container main of pod {ns}/{name}\n"), "{logs}");
     let said = world.lab.kubectl(&["exec", name, "-n", ns, "--", "true"]).await?;
     ensure!(said.contains("mock: nothing runs here") && said.contains("[\"true\"]"), "{said}");
-    Ok(())
+    shown_as_used(world, MOCK, &at_mock).await
 }
 
 /// A real node with two GPUs, then one in the cloud, and the fourth pod waits for its tier. The tier of CCI, which has no

@@ -82,6 +82,8 @@ pub(super) fn virtual_node(lab: &Lab, nodes: CubeNodes, index: usize) -> Value {
             "privateKeyFile": secrets.join("secret-key"),
             "caFile": lab.authority().ca_cert(),
             "poll": "1s",
+            // The simulator takes any name; what has `mem` in it is memory.
+            "metrics": {"cpu": "CpuUsage", "memory": "MemUsage"},
         },
     })
 }
