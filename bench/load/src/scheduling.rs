@@ -15,6 +15,8 @@
 //! pods of a burst-scheduler that spares none, by the Go extender, and by a server that reads the request and answers
 //! nothing at once, which is what kube-scheduler's own side of a call leaves to anybody.
 //!
+//! Between the creation of the pods and the start of the scheduler the cluster is left alone until it is quiet.
+//!
 //! kube-scheduler's own limit of 50 requests per second is lifted in every variant, for it would be all that is seen.
 
 use std::{
@@ -51,6 +53,9 @@ const UNLIMITED: u32 = 10_000;
 
 /// Whose CPU time is shown.
 const MEASURED: [&str; 3] = ["kube-scheduler", "kube-apiserver", "burst-scheduler"];
+
+/// Whose work has to be over before anything is measured.
+const BUSY: [&str; 3] = ["kube-apiserver", "etcd", "burst-scheduler"];
 
 /// How much is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,6 +237,25 @@ struct How {
     spare_calls: bool,
 }
 
+/// Waits until what was done before a measurement is over: pods that were deleted and made are still being told to
+/// watchers, written to disk and collected as garbage for seconds, on the cores that are to be measured. A cluster that is
+/// never quiet is measured as it is.
+async fn settled() -> Result<()> {
+    const LOOK: Duration = Duration::from_millis(500);
+    let end = Instant::now() + Duration::from_secs(20);
+    let used = || Ok::<f64, anyhow::Error>(cpu_by_name(BUSY)?.iter().sum());
+    let mut before = used()?;
+    while Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+        let now = used()?;
+        if now - before < LOOK.as_secs_f64() / 10.0 {
+            return Ok(());
+        }
+        before = now;
+    }
+    Ok(())
+}
+
 /// The cluster, and what runs beside it.
 struct Bench {
     lab: Lab,
@@ -276,6 +300,7 @@ impl Bench {
             self.stop_burst().await?;
         }
         let config = self.configuration(variant)?;
+        settled().await?;
         let bound = tokio::spawn(times(self.pods.clone(), Seen::Bound, self.size.pods, LIMIT));
         let mut scheduler =
             self.lab.spawn_scheduler("kube-scheduler", &SchedulerChoice::Configured(config))?;
