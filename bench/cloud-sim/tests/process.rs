@@ -137,6 +137,7 @@ async fn everything() {
     exit_codes_and_restarts(client).await;
     image_errors(client).await;
     let pids = exec_and_network(client).await;
+    usage_of_processes(client).await;
     init_sidecar_and_probe(client).await;
     graceful_stop(client).await;
     deletion_leaves_nothing(client, &pids, running.dir.path()).await;
@@ -175,6 +176,25 @@ async fn output_env_and_files(client: &Client) {
     assert_eq!(done["status"]["containerStatuses"][0]["state"]["terminated"]["message"], "last");
     let stamped = log(client, "out", "&timestamps=true&tailLines=1").await;
     assert!(stamped.contains("Z "), "{stamped}");
+}
+
+/// What a loop below the container's shell uses is more than a scripted tenth of half a core, and memory is there.
+async fn usage_of_processes(client: &Client) {
+    create(client, shell("busy", "sh -c 'while :; do :; done'; true")).await;
+    client.until_phase("busy", "Running").await;
+    let metrics = PODS.replace("/api/v1/", "/apis/metrics.k8s.io/v1beta1/");
+    let number = |item: &Value, what: &str, unit: &str| {
+        let text = item["containers"][0]["usage"][what].as_str().and_then(|text| text.strip_suffix(unit));
+        text.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let busy = |list: &Value| {
+        let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let item = items.iter().find(|item| item["metadata"]["name"] == "busy");
+        item.is_some_and(|item| number(item, "cpu", "n") > 60_000_000 && number(item, "memory", "Ki") > 0)
+    };
+    client.until(&metrics, busy).await;
+    client.delete(&format!("{PODS}/busy?gracePeriodSeconds=0")).await;
+    client.until_gone("busy").await;
 }
 
 async fn exit_codes_and_restarts(client: &Client) {
