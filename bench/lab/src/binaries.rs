@@ -136,16 +136,29 @@ fn cache_dir() -> Result<PathBuf> {
     for file in ["go.sum", "go.mod", "go-extender/main.go"] {
         key.extend(std::fs::read(module.join(file)).with_context(|| file.to_owned())?);
     }
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key);
-    let hash: String = digest.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let hash = digest(&key).get(..16).unwrap_or_default().to_owned();
     Ok(repository_root()?.join("target/control-plane").join(hash))
 }
 
+/// SHA-256 in hexadecimal digits.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
 async fn build_control_plane(tools: &Tools) -> Result<()> {
-    let version = kubernetes_version()?;
+    let module = module_dir()?;
+    let version = kubernetes_version(&module)?;
     note(&format!(
         "Building Kubernetes {version}, etcd and kwok from their Go modules (about four minutes the first time, then cached)."
     ));
+    build(&module, &version, &tools.dir, &PACKAGES).await?;
+    let kwok = go(&module, &["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]).await?;
+    write_stages(Path::new(kwok.trim()), &tools.kwok_stages())
+}
+
+/// Builds packages of a module with a version of Kubernetes into a folder.
+pub(crate) async fn build(module: &Path, version: &str, into: &Path, packages: &[&str]) -> Result<()> {
     let (major, minor) =
         version.trim_start_matches('v').split_once('.').context("version of k8s.io/kubernetes")?;
     let minor = minor.split('.').next().unwrap_or(minor);
@@ -154,10 +167,10 @@ async fn build_control_plane(tools: &Tools) -> Result<()> {
         "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor} \
          -X {package}.gitTreeState=clean -X {package}.buildDate=1970-01-01T00:00:00Z"
     );
-    let out = format!("{}/", tools.dir.display());
-    go(&[&["build", "-trimpath", "-ldflags", &ldflags, "-o", &out], &PACKAGES[..]].concat()).await?;
-    let kwok = go(&["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]).await?;
-    write_stages(Path::new(kwok.trim()), &tools.kwok_stages())
+    let out = format!("{}/", into.display());
+    go(module, &[&["build", "-trimpath", "-ldflags", &ldflags, "-o", &out], packages].concat())
+        .await
+        .map(drop)
 }
 
 fn write_stages(kwok: &Path, target: &Path) -> Result<()> {
@@ -176,8 +189,9 @@ fn write_stages(kwok: &Path, target: &Path) -> Result<()> {
     Ok(std::fs::write(target, stages.join("\n---\n"))?)
 }
 
-fn kubernetes_version() -> Result<String> {
-    let go_mod = std::fs::read_to_string(module_dir()?.join("go.mod"))?;
+/// The version of Kubernetes that a module pins.
+pub(crate) fn kubernetes_version(module: &Path) -> Result<String> {
+    let go_mod = std::fs::read_to_string(module.join("go.mod"))?;
     go_mod
         .lines()
         .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
@@ -186,10 +200,10 @@ fn kubernetes_version() -> Result<String> {
         .context("go.mod names no version of k8s.io/kubernetes")
 }
 
-async fn go(args: &[&str]) -> Result<String> {
+async fn go(module: &Path, args: &[&str]) -> Result<String> {
     let output = Command::new("go")
         .args(args)
-        .current_dir(module_dir()?)
+        .current_dir(module)
         .env("CGO_ENABLED", "0")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -197,7 +211,7 @@ async fn go(args: &[&str]) -> Result<String> {
         .await
         .context("Go 1.26 or newer is needed to build the control plane, and there is no `go` on the PATH")?;
     if !output.status.success() {
-        bail!("`go {}` failed in bench/control-plane (see above)", args.first().unwrap_or(&""));
+        bail!("`go {}` failed in {} (see above)", args.first().unwrap_or(&""), module.display());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -16,6 +16,7 @@ mod kubectl;
 mod ports;
 mod process;
 mod schedulers;
+mod service_proxy;
 mod stack;
 mod wait;
 mod workload;
@@ -29,6 +30,7 @@ pub use enter::{Entry, enter, shutdown_requested};
 pub use host_ports::HostPorts;
 pub use process::Process;
 pub use schedulers::{AnotherScheduler, scheduler_get, yaml};
+pub use service_proxy::{ServiceProxy, ensure_service_proxy};
 pub use stack::{
     CloudRuntime, CubeNodes, Driver, Stack, StackOptions, cci2_node, cube_node, eci_node,
     prepare_deciding_side, start_deciding_side,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    ADDRESS, AnotherCloud, BRIDGE, BRIDGE_SUBNET, CloudApi, Lab, Process,
+    ADDRESS, AnotherCloud, BRIDGE, BRIDGE_SUBNET, CloudApi, Lab, Process, ServiceProxy,
     binaries::{built_binary, repository_root},
     wait::eventually,
 };
@@ -17,6 +17,7 @@ mod beside;
 mod cci2;
 mod cube;
 mod eci;
+mod interop;
 
 pub use cci2::name as cci2_node;
 pub use cube::{CubeNodes, name as cube_node};
@@ -89,6 +90,8 @@ pub struct StackOptions {
     pub other_cluster: Option<PathBuf>,
     /// Further arguments of the simulator.
     pub cloud_arguments: Vec<String>,
+    /// The kubeconfig of CCI's network interop, where it is on ([`Stack::set_interop`]).
+    pub interop: Option<PathBuf>,
     /// Whether pods that need a call are marked for the extender.
     pub marker: bool,
     /// Whether auto pods go without a call while its answer is known, as shipped.
@@ -113,6 +116,7 @@ impl Default for StackOptions {
             mock_nodes: 0,
             other_cluster: None,
             cloud_arguments: Vec::new(),
+            interop: None,
             marker: true,
             spare_calls: true,
             prices: None,
@@ -394,8 +398,16 @@ fn start_cloud(lab: &Lab, options: &StackOptions) -> Result<Process> {
         .arg(lab.logs().join("billing-meter.jsonl"))
         .arg("--busybox")
         .arg(lab.tools().busybox())
+        .args(images(options.runtime))
         .args(&options.cloud_arguments);
     lab.spawn("cloud-sim", command)
+}
+
+/// The simulator's argument about images: what was built of them, where instances are processes.
+fn images(runtime: CloudRuntime) -> Vec<String> {
+    let proxy = ServiceProxy::built().filter(|_| runtime == CloudRuntime::Process);
+    let folder = proxy.map(|proxy| proxy.images().display().to_string());
+    folder.map(|folder| vec!["--images".to_owned(), folder]).unwrap_or_default()
 }
 
 async fn start_scheduler(lab: &Lab, options: &StackOptions) -> Result<Process> {
@@ -441,8 +453,11 @@ async fn start_bridge(lab: &Lab, options: &StackOptions) -> Result<Process> {
     let kubeconfig = lab.service_account_kubeconfig("burst-system", "burst-bridge").await?;
     let serving = lab.authority().issue("burst-bridge", &[], &[ADDRESS])?;
     let secrets = credentials(lab);
-    let cci = (0..options.virtual_nodes).map(|i| virtual_node(lab, &secrets, i));
-    let cci2 = (0..options.cci2_nodes).map(|i| cci2::virtual_node(lab, options.cci2_project.as_deref(), i));
+    let with_interop =
+        |node: Value, here: bool| interop::with(node, options.interop.as_ref().filter(|_| here));
+    let cci = (0..options.virtual_nodes).map(|i| with_interop(virtual_node(lab, &secrets, i), i == 1));
+    let cci2 = (0..options.cci2_nodes)
+        .map(|i| with_interop(cci2::virtual_node(lab, options.cci2_project.as_deref(), i), true));
     let eci = (options.eci_nodes > 0).then(|| eci::virtual_nodes(lab, options.eci_nodes));
     let cube = (0..options.cube_nodes.count).map(|i| cube::virtual_node(lab, options.cube_nodes, i));
     let mocks = (0..options.mock_nodes).map(mock_node);

@@ -1,3 +1,4 @@
+#![expect(clippy::print_stderr, reason = "a failing run must say why")]
 //! End to end with instances that are real process trees: what only a running container can show.
 
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ mod containers;
 #[path = "../shared/eci.rs"]
 mod eci;
 mod forwarding;
+mod interop;
 mod streams;
 
 const CASES: &[(&str, Case)] = cases![
@@ -28,11 +30,19 @@ const CASES: &[(&str, Case)] = cases![
     containers::exit_code_of_a_failed_pod,
     containers::crashing_container_is_restarted,
     containers::image_that_does_not_exist,
+    interop::services_reach_both_sides,
+    interop::services_reach_both_sides_at_the_second,
     cci2::logs_and_commands,
     eci::deployment_with_the_vendors_label,
     eci::logs_and_commands,
 ];
 
 fn main() -> ExitCode {
+    // Out here, for the lab has no network.
+    let built = tokio::runtime::Runtime::new().map(|tokio| tokio.block_on(lab::ensure_service_proxy()));
+    if let Ok(Err(error)) = built {
+        eprintln!("e2e-process: {error:#}");
+        return ExitCode::FAILURE;
+    }
     e2e::main("e2e-process", CloudRuntime::Process, CASES)
 }

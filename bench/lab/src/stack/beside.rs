@@ -29,7 +29,8 @@ impl Clouds {
                     cloud.process.stop(Duration::from_secs(20)).await?;
                 }
             } else if cloud.is_none() {
-                let places: Vec<&str> = places.iter().map(String::as_str).collect();
+                let images = super::images(options.runtime);
+                let places: Vec<&str> = places.iter().chain(&images).map(String::as_str).collect();
                 *cloud = Some(AnotherCloud::start(lab, api, options.runtime, &places).await?);
             }
         }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cloud::PodIdentity;
 
+mod interop;
 mod life;
 mod second;
 mod streams;
