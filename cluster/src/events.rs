@@ -86,6 +86,8 @@ pub struct Event {
     pub action: String,
     /// For people; cut at 1 kB.
     pub note: String,
+    /// Who says it, where that is somebody else than this program: the reporting controller, a qualified name.
+    pub from: Option<&'static str>,
 }
 
 /// Takes events; cheap to clone, callable from any runtime.
@@ -248,7 +250,7 @@ fn object(event: &Event, name: &str, controller: &str, instance: &str, now: Time
         "apiVersion": "events.k8s.io/v1", "kind": "Event",
         "metadata": {"name": name, "namespace": regarding.event_namespace()},
         "eventTime": micro_time(now),
-        "reportingController": controller, "reportingInstance": instance,
+        "reportingController": event.from.unwrap_or(controller), "reportingInstance": instance,
         "action": event.action, "reason": event.reason, "note": event.note,
         "type": match event.kind { EventKind::Normal => "Normal", EventKind::Warning => "Warning" },
         "regarding": reference,

@@ -27,6 +27,7 @@ pub mod snapshot;
 pub mod successor;
 pub mod testing;
 pub mod versioned;
+pub mod volumes;
 pub mod watch;
 
 pub use bound_pods::{BoundPod, PodEvent};

@@ -8,7 +8,7 @@ pub mod cci;
 pub mod cci2;
 pub mod cube;
 pub mod eci;
-mod huawei;
+pub mod huawei;
 pub mod kubernetes;
 pub mod mock;
 pub mod page;
@@ -23,6 +23,10 @@ use serde_json::Value;
 use crate::{pod::view::PodView, providers};
 pub(crate) use huawei::INTEROP;
 use walk::{Path, Walk};
+
+/// Field of a claim in a pod that is judged: the CSI driver of the volume behind it, where admission knows it; empty for
+/// volumes of any other kind. No pod has it by itself.
+pub const CLAIM_DRIVER: &str = "driver";
 
 /// What happens to a pod field on its way to the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -7,6 +7,8 @@
     reason = "a test may stop and say why"
 )]
 
+#[path = "facade/claims.rs"]
+mod claims;
 mod support;
 
 use std::time::Duration;

@@ -19,6 +19,8 @@ pub struct World {
     pub lab: Lab,
     /// burst's processes; cases that kill one hold the lock.
     pub stack: Mutex<Stack>,
+    /// Instances of CCI 1.0 are real process trees.
+    pub real: bool,
 }
 
 /// Everything that makes pods, owners before what they own, and the pods.
@@ -44,9 +46,10 @@ impl World {
             "provider": "huawei", "currency": "CNY", "vcpuSecond": VCPU_SECOND, "gibSecond": "0",
             "source": "the end-to-end cases", "date": "made up",
         }]}));
+        let real = matches!(runtime, CloudRuntime::Process);
         let options = StackOptions { runtime, virtual_nodes: 2, prices, ..StackOptions::default() };
         let stack = Stack::start(&lab, options).await?;
-        Ok(Arc::new(Self { lab, stack: Mutex::new(stack) }))
+        Ok(Arc::new(Self { lab, stack: Mutex::new(stack), real }))
     }
 
     /// The kube-scheduler of every world.

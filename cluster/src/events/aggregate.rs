@@ -160,6 +160,7 @@ mod tests {
             reason: "StockOut".to_owned(),
             action: "Create".to_owned(),
             note: note.to_owned(),
+            from: None,
         }
     }
 

@@ -9,7 +9,7 @@ fn start(api: &FakeApi) -> (Recorder, CancellationToken, TaskTracker) {
 
 fn event(regarding: Regarding, note: &str) -> Event {
     let (reason, action) = ("InstanceCreated".to_owned(), "Create".to_owned());
-    Event { regarding, kind: EventKind::Normal, reason, action, note: note.to_owned() }
+    Event { regarding, kind: EventKind::Normal, reason, action, note: note.to_owned(), from: None }
 }
 
 fn stored(api: &FakeApi) -> Vec<Value> {

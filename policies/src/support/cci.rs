@@ -42,7 +42,8 @@ const OWN_REFUSED: &[Row] = &[
     refused(
         "spec.volumes[].*",
         When::Present,
-        "CCI mounts configMap, secret, emptyDir, projected and downwardAPI volumes only: use one of them",
+        "CCI mounts configMap, secret, emptyDir, projected and downwardAPI volumes and the file systems of claims (SFS, SFS \
+         Turbo) only: use one of them",
     ),
     refused(
         "spec.anyContainers[].volumeMounts[].subPath",

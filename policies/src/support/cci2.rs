@@ -52,7 +52,8 @@ const OWN_REFUSED: &[Row] = &[
     refused(
         "spec.volumes[].*",
         When::Present,
-        "CCI 2.0 mounts configMap, secret, emptyDir, projected, downwardAPI and nfs volumes only: use one of them",
+        "CCI 2.0 mounts configMap, secret, emptyDir, projected, downwardAPI and nfs volumes and the file systems of claims \
+         (SFS, SFS Turbo) only: use one of them",
     ),
 ];
 

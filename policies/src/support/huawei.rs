@@ -17,6 +17,9 @@ const NO_SELINUX: &str = "CCI does not apply SELinux labels: remove the field";
 const NO_PROFILE: &str =
     "CCI has no node on which a profile could be installed: use RuntimeDefault or remove the field";
 
+/// CSI drivers of the file systems that both can mount: SFS and SFS Turbo.
+pub const FILE_SYSTEMS: [&str; 2] = ["nas.csi.everest.io", "sfsturbo.csi.everest.io"];
+
 /// Refused by both where network interop is on.
 pub(crate) const INTEROP: &[Row] = &[refused(
     "spec.containers",
@@ -120,8 +123,10 @@ pub(super) const REFUSED: &[Row] = &[
     ),
     refused(
         "spec.volumes[].persistentVolumeClaim",
-        When::Present,
-        "burst does not carry claims to CCI: keep the pod on real nodes (policy off)",
+        When::Rule(rules::no_file_system),
+        "CCI mounts claims of SFS (nas.csi.everest.io, for example StorageClass csi-nas or csi-sfs) and SFS Turbo \
+         (sfsturbo.csi.everest.io, csi-sfsturbo) only, and this one is bound to something else: use one of them, or keep the \
+         pod on real nodes (policy off)",
     ),
     refused(
         "spec.volumes[].projected.sources[].*",
@@ -173,6 +178,11 @@ pub(super) const EMULATED: &[Row] = &[
     emulated("spec.securityContext.seccompProfile", ISOLATED),
     emulated("spec.securityContext.appArmorProfile", ISOLATED),
     emulated("spec.securityContext.seLinuxChangePolicy", ISOLATED),
+    emulated(
+        "spec.volumes[].persistentVolumeClaim",
+        "what it is bound to is looked up here: a file system of SFS (nas.csi.everest.io) or SFS Turbo \
+         (sfsturbo.csi.everest.io) is mounted; anything else is refused when the pod is made",
+    ),
     emulated("spec.volumes[].configMap", "copied into the CCI namespace under a name of its own"),
     emulated("spec.volumes[].secret", "copied into the CCI namespace under a name of its own"),
     emulated(

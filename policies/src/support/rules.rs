@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::CLAIM_DRIVER;
+use super::huawei::FILE_SYSTEMS;
 use crate::keys;
 
 /// Most containers (init containers not counted) in one CCI pod.
@@ -40,6 +42,17 @@ pub(super) fn no_room_for_interop(pod: &Value) -> Vec<String> {
 fn more_containers_than(most: usize, pod: &Value) -> Vec<String> {
     let over = list(pod, "/spec/containers").len() > most;
     over.then(|| "spec.containers".to_owned()).into_iter().collect()
+}
+
+/// Claims that are known to be bound to something else than a file system of Huawei's.
+pub(super) fn no_file_system(pod: &Value) -> Vec<String> {
+    let other = |volume: &Value| {
+        let driver = volume.get("persistentVolumeClaim")?.get(CLAIM_DRIVER)?.as_str()?;
+        Some(!FILE_SYSTEMS.contains(&driver))
+    };
+    let volumes = list(pod, "/spec/volumes").iter().enumerate();
+    let found = volumes.filter(|(_, volume)| other(volume) == Some(true));
+    found.map(|(i, _)| format!("spec.volumes[{i}].persistentVolumeClaim")).collect()
 }
 
 /// Mounts with subPath or subPathExpr whose volume is an emptyDir.

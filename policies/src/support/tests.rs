@@ -128,10 +128,22 @@ fn platforms() {
 #[test]
 fn volumes() {
     let volume = |v: Value| with("/spec/volumes/-", v);
-    for kind in ["configMap", "secret", "emptyDir", "downwardAPI"] {
+    for kind in ["configMap", "secret", "emptyDir", "downwardAPI", "persistentVolumeClaim"] {
         check_fields(&volume(json!({"name": "v", (kind): {}})), &[]);
     }
-    for kind in ["hostPath", "persistentVolumeClaim", "nfs", "csi", "ephemeral", "image", "iscsi"] {
+    for (driver, refused) in [
+        ("nas.csi.everest.io", false),
+        ("sfsturbo.csi.everest.io", false),
+        ("disk.csi.everest.io", true),
+        ("obs.csi.everest.io", true),
+        ("", true),
+    ] {
+        let claim =
+            volume(json!({"name": "v", "persistentVolumeClaim": {"claimName": "c", CLAIM_DRIVER: driver}}));
+        let field = ["spec.volumes[1].persistentVolumeClaim"];
+        check_fields(&claim, if refused { &field } else { &[] });
+    }
+    for kind in ["hostPath", "nfs", "csi", "ephemeral", "image", "iscsi"] {
         let field = format!("spec.volumes[1].{kind}");
         check_fields(&volume(json!({"name": "v", (kind): {"path": "/x"}})), &[&field]);
     }

@@ -86,6 +86,23 @@ pub enum InstanceEvent {
     Synced,
 }
 
+/// Something that the cloud warns of about one instance, for the owner of its pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// [`Instance::id`].
+    pub id: String,
+    /// Reason, as the cloud spells it.
+    pub reason: String,
+    /// For people, with the cloud's own names in it.
+    pub message: String,
+    /// What the cloud is called.
+    pub from: &'static str,
+    /// The cloud's name for where the instance is; may be empty.
+    pub namespace: String,
+    /// The cloud's name of the instance; may be empty.
+    pub name: String,
+}
+
 /// What the bridge wants created: the local pod and everything it refers to is resolved by the provider's forge.
 #[derive(Clone, Debug)]
 pub struct CreateRequest {
@@ -230,6 +247,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Changes from now on, beginning with a complete list between `Restarted` and `Synced`; reconnects by itself with
     /// back-off and never ends unless dropped. Errors are reported as items so that the node's condition can say them.
     fn watch(&self) -> BoxStream<'static, Result<InstanceEvent, CloudError>>;
+
+    /// What the cloud warns of about instances from now on, those of other virtual nodes among them; reconnects by itself
+    /// and never ends unless dropped. Nothing, unless a cloud tells.
+    fn warnings(&self) -> BoxStream<'static, Warning> {
+        Box::pin(futures::stream::pending())
+    }
 
     /// A container's log.
     async fn logs(

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::cloud_request;
 use crate::cloud::usage::Usage;
 use crate::cloud::{
-    ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
+    ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve, Warning,
 };
 use crate::node::{CloudHealth, Outage};
 use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
@@ -131,6 +131,10 @@ impl Provider for Measured {
         let watched =
             self.inner.watch().inspect(move |item| note(&health, item.as_ref().err(), zero.elapsed()));
         watched.boxed()
+    }
+
+    fn warnings(&self) -> BoxStream<'static, Warning> {
+        self.inner.warnings()
     }
 
     async fn logs(

@@ -23,7 +23,8 @@ use super::calls::Calls;
 use super::ground::Ground;
 use super::machine::Moment;
 use super::table::{Answer, Note, Output, Settings, Table, Work};
-use crate::cloud::{Instance, PodIdentity, Provider, Resolve};
+use super::warned::{self, Early};
+use crate::cloud::{Instance, PodIdentity, Provider, Resolve, Warning};
 use crate::metrics;
 
 /// How long calls in flight may run on after cancellation.
@@ -171,6 +172,7 @@ impl Driver {
             calls,
             table: Table::new(self.settings.clone()),
             tasks: JoinSet::new(),
+            early: Early::default(),
             zero: Instant::now(),
         };
         run.events(&cancel).await;
@@ -186,6 +188,7 @@ struct Run<'a> {
     calls: Arc<Calls>,
     table: Table,
     tasks: JoinSet<Answer>,
+    early: Early,
     zero: Instant,
 }
 
@@ -193,6 +196,7 @@ impl Run<'_> {
     async fn events(&mut self, cancel: &CancellationToken) {
         let mut pods = bound_pods::watch(&self.driver.client, &self.driver.settings.node);
         let mut instances = self.driver.provider.watch();
+        let mut warnings = self.driver.provider.warnings();
         let mut queries = self.driver.queries.lock().await;
         let mut sweep =
             tokio::time::interval_at(Instant::now() + self.driver.sweep_every, self.driver.sweep_every);
@@ -235,7 +239,8 @@ impl Run<'_> {
                     let now = ground.borrow_and_update().clone();
                     self.table.on_ground(now);
                 }
-                _ = reports.tick() => { self.tick(); self.report(); }
+                Some(warning) = warnings.next() => self.warned(warning),
+                _ = reports.tick() => { self.tick(); self.report(); self.warned_early(); }
                 () = at(timer), if timer.is_some() => { self.tick(); self.table.on_time(); }
                 _ = sweep.tick() => { self.tick(); self.table.sweep(); }
                 _ = gauges.tick() => metrics::pods(&self.driver.settings.node, &self.table.counts()),
@@ -257,6 +262,20 @@ impl Run<'_> {
             );
         }
         self.table.on_pod(event);
+    }
+
+    /// Tells the pod's owner, if it is known whose instance it is.
+    fn warned(&mut self, warning: Warning) {
+        match self.table.pod_of(&warning.id) {
+            Some(pod) => (self.driver.record)(warned::event(pod, &warning)),
+            None => self.early.keep(warning, Instant::now()),
+        }
+    }
+
+    fn warned_early(&mut self) {
+        for (pod, warning) in self.early.known(Instant::now(), |id| self.table.pod_of(id).cloned()) {
+            (self.driver.record)(warned::event(&pod, &warning));
+        }
     }
 
     fn report(&mut self) {

@@ -18,6 +18,7 @@ mod resolve;
 pub mod status;
 pub mod stock;
 pub mod table;
+mod warned;
 mod words;
 
 pub use backend::NodeBackend;

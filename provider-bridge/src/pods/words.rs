@@ -74,7 +74,14 @@ impl Reason {
 /// An event about a pod.
 pub(super) fn pod_event(pod: &PodIdentity, reason: Reason, note: String) -> Event {
     let (kind, text, action) = (reason.kind(), reason.text(), reason.action());
-    Event { regarding: regarding(pod), kind, reason: text.to_owned(), action: action.to_owned(), note }
+    Event {
+        regarding: regarding(pod),
+        kind,
+        reason: text.to_owned(),
+        action: action.to_owned(),
+        note,
+        from: None,
+    }
 }
 
 /// What was noticed about the objects that a pod refers to; the reasons are those of virtual-kubelet.
@@ -86,10 +93,12 @@ pub(super) fn notice(pod: &PodIdentity, reason: &str, note: &str) -> Event {
         reason: reason.to_owned(),
         action,
         note: note.to_owned(),
+        from: None,
     }
 }
 
-fn regarding(pod: &PodIdentity) -> Regarding {
+/// What an event about a pod is about.
+pub(super) fn regarding(pod: &PodIdentity) -> Regarding {
     Regarding { kind: "Pod", namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
 }
 

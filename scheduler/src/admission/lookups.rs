@@ -11,6 +11,7 @@ use cluster::kept::Kept;
 use cluster::owners::OwnerError;
 use cluster::policy_objects::PolicyObjects;
 use cluster::slim::OwnerRef;
+use cluster::volumes::KeptVolume;
 use cluster::{Owner, OwnerResolver};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -92,6 +93,7 @@ pub struct Lookups {
     owners: OwnerResolver,
     policies: PolicyObjects,
     daemons: Kept<KeptDaemon>,
+    volumes: Kept<KeptVolume>,
     namespaces: Store<Namespace>,
     commands: mpsc::Sender<Command>,
 }
@@ -114,7 +116,8 @@ impl Lookups {
         tracker.spawn(work(client.clone(), ledgers.to_owned(), queue, stop.clone(), tracker.clone()));
         let owners = OwnerResolver::start(client.clone(), stop.clone(), tracker);
         let daemons = cluster::daemons::watch(client, stop.clone(), tracker);
-        let lookups = Self { owners, policies, daemons, namespaces, commands };
+        let volumes = cluster::volumes::watch(client, stop.clone(), tracker);
+        let lookups = Self { owners, policies, daemons, volumes, namespaces, commands };
         let marking = marking::keep(lookups.clone(), changed, exempt.to_vec());
         let stop = stop.clone();
         tracker.spawn(async move { stop.run_until_cancelled(marking).await });
@@ -129,6 +132,11 @@ impl Lookups {
     /// The DaemonSets.
     pub const fn daemons(&self) -> &Kept<KeptDaemon> {
         &self.daemons
+    }
+
+    /// What stands behind bound claims.
+    pub const fn volumes(&self) -> &Kept<KeptVolume> {
+        &self.volumes
     }
 
     /// Every namespace that the watch knows.

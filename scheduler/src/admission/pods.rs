@@ -129,7 +129,11 @@ fn judge(
     let snapshot = around.snapshot;
     let opinion = match resolved.policy {
         Policy::Off => Opinion::default(),
-        _ => provider::opinion(snapshot, resolved.provider, facts, &request.object),
+        _ => {
+            let volumes = around.lookups.volumes().objects();
+            let pod = cluster::volumes::described(&request.object, &request.namespace, &volumes);
+            provider::opinion(snapshot, resolved.provider, facts, &pod)
+        }
     };
     let wishes = Settings {
         marker: around.settings.marker && !around.settings.toleration_driver,

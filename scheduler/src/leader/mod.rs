@@ -396,6 +396,7 @@ impl Term<'_> {
             reason: reason.to_owned(),
             action: "Deciding".to_owned(),
             note,
+            from: None,
         });
     }
 

@@ -108,6 +108,7 @@ impl Observer {
             reason: EVENT_REASON.to_owned(),
             action: "Binding".to_owned(),
             note: decision.sentence.clone(),
+            from: None,
         });
     }
 }

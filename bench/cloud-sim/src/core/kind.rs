@@ -19,11 +19,14 @@ pub(crate) enum Kind {
     Service,
     Endpoints,
     Network,
+    PersistentVolumeClaim,
+    /// In no namespace; 2.0 only.
+    PersistentVolume,
 }
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Namespace,
         Self::Pod,
         Self::ConfigMap,
@@ -32,6 +35,8 @@ impl Kind {
         Self::Service,
         Self::Endpoints,
         Self::Network,
+        Self::PersistentVolumeClaim,
+        Self::PersistentVolume,
     ];
 
     /// `kind` of one object.
@@ -45,6 +50,8 @@ impl Kind {
             Self::Service => "Service",
             Self::Endpoints => "Endpoints",
             Self::Network => "Network",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
+            Self::PersistentVolume => "PersistentVolume",
         }
     }
 
@@ -59,6 +66,8 @@ impl Kind {
             Self::Service => "services",
             Self::Endpoints => "endpoints",
             Self::Network => "networks",
+            Self::PersistentVolumeClaim => "persistentvolumeclaims",
+            Self::PersistentVolume => "persistentvolumes",
         }
     }
 
@@ -92,8 +101,14 @@ impl Kind {
         }
     }
 
+    /// Whether its objects are in a namespace.
+    pub(crate) fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::PersistentVolume)
+    }
+
     /// The kind of a resource below a root, as written in the path.
     pub(crate) fn from_path(generation: Generation, root: &str, plural: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.root(generation) == root && kind.plural() == plural)
+        let here = |kind: &Self| kind.root(generation) == root && kind.plural() == plural;
+        Self::ALL.into_iter().filter(|kind| kind.is_namespaced()).find(here)
     }
 }

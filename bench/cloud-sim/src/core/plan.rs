@@ -158,11 +158,20 @@ pub(crate) struct Volume {
     pub(crate) config_map: Option<FileSource>,
     pub(crate) secret: Option<FileSource>,
     pub(crate) empty_dir: Option<Value>,
+    pub(crate) persistent_volume_claim: Option<ClaimSource>,
     #[serde(rename = "downwardAPI")]
     pub(crate) downward_api: Option<FileSource>,
     pub(crate) projected: Option<Projected>,
     /// Files that came with the request (clouds without ConfigMaps).
     pub(crate) inline_files: Option<Vec<InlineFile>>,
+}
+
+/// `persistentVolumeClaim` of a volume.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ClaimSource {
+    pub(crate) claim_name: String,
+    pub(crate) read_only: bool,
 }
 
 /// A file written into the request.

@@ -36,6 +36,8 @@ pub(crate) struct VolumeFile {
 pub(crate) enum VolumeContent {
     Empty,
     Files(Vec<VolumeFile>),
+    /// The file system of this id, which others see too.
+    Shared(String),
 }
 
 /// Looks things up for one pod.
@@ -216,12 +218,34 @@ impl Resolver<'_> {
             for file in inline {
                 files.push(inline_file(file)?);
             }
+        } else if let Some(source) = &volume.persistent_volume_claim {
+            return self.files_of(&source.claim_name).map(VolumeContent::Shared);
         } else if volume.empty_dir.is_some() {
             return Ok(VolumeContent::Empty);
         } else {
             return Err(format!("volume {:?} has no source that CCI supports", volume.name));
         }
         Ok(VolumeContent::Files(files))
+    }
+
+    /// The file system behind a claim.
+    fn files_of(&self, claim: &str) -> Result<String, String> {
+        let found = self.store.get(Kind::PersistentVolumeClaim, &Key::new(&self.pod.namespace, claim));
+        let found = found.ok_or_else(|| format!("persistentvolumeclaim {claim:?} not found"))?.value();
+        let text =
+            |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        if text(&found, "/status/phase").as_deref() != Some("Bound") {
+            return Err(format!("persistentvolumeclaim {claim:?} is not bound"));
+        }
+        let id = text(&found, "/metadata/annotations/volumeID").or_else(|| {
+            let volume = text(&found, "/spec/volumeName")?;
+            let volume = self.store.get(Kind::PersistentVolume, &Key::new("", &volume))?.value();
+            text(&volume, "/spec/csi/volumeHandle")
+        });
+        match id {
+            Some(id) if !self.store.files_deleted(&id) => Ok(id),
+            _ => Err(format!("the file system of persistentvolumeclaim {claim:?} does not exist")),
+        }
     }
 
     fn object_files(

@@ -4,7 +4,7 @@
 //! concatenation and one write is serialised once for all watchers. History is bounded: a reader that fell out of it
 //! has expired.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -165,6 +165,8 @@ pub(crate) struct Store {
     pub(crate) generation: Generation,
     version: AtomicU64,
     shelves: [Shelf; Kind::ALL.len()],
+    /// File systems that were deleted, by id.
+    deleted_files: Mutex<BTreeSet<String>>,
 }
 
 /// Objects of a list with the version it was read at.
@@ -189,7 +191,13 @@ impl Store {
             inner: Mutex::default(),
             latest: watch::Sender::new(1),
         });
-        Self { clock: Arc::default(), generation, version: AtomicU64::new(1), shelves }
+        Self {
+            clock: Arc::default(),
+            generation,
+            version: AtomicU64::new(1),
+            shelves,
+            deleted_files: Mutex::default(),
+        }
     }
 
     #[allow(clippy::expect_used, reason = "ALL names every variant; a test walks it")]
@@ -309,6 +317,16 @@ impl Store {
             }
         }
         shelf.latest.send_replace(version);
+    }
+
+    /// A file system and everything in it is lost.
+    pub(crate) fn delete_files(&self, id: &str) {
+        self.deleted_files.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+    }
+
+    /// Whether a file system was deleted.
+    pub(crate) fn files_deleted(&self, id: &str) -> bool {
+        self.deleted_files.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     /// Signals each write of a kind.

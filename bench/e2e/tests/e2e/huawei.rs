@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Placement, World, names, on_virtual};
-use lab::{built_binary, eventually, eventually_within};
+use lab::{Workload, built_binary, eventually, eventually_within};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -169,6 +169,42 @@ pub(crate) async fn load_balancers_are_warned_of(world: Arc<World>) -> Result<()
     ensure!(shared.contains("Warning") && shared.contains("100.125.0.0/16"), "{shared}");
     let quiet = said(json!({"kubernetes.io/elb.class": "performance"})).await?;
     ensure!(!quiet.contains("Warning"), "{quiet}");
+    world.clean(ns).await
+}
+
+/// What CCI warns of is told on the pod, as said by CCI and without the names of its objects there; a pod that simply runs
+/// has no event of CCI's.
+pub(crate) async fn warnings_of_cci_are_told_on_the_pod(world: Arc<World>) -> Result<()> {
+    let ns = "huawei-events";
+    world.namespace(ns).await?;
+    let script = json!([{"podPrefix": "broken", "startError": "ErrImagePull"}]);
+    world.stack.lock().await.cloud_post(&world.lab, "scripts", &script).await?;
+    for name in ["broken", "fine"] {
+        world.lab.apply(&Workload::pod(ns, name).label("burst-to-cci", "enforce").text()).await?;
+    }
+    let told = async |name: &str| {
+        let text = world.lab.kubectl(&["get", "events", "-n", ns, "-o", "json"]).await?;
+        let events: Value = serde_json::from_str(&text)?;
+        let of_cci =
+            |event: &&Value| event["reportingComponent"] == "CCI" && event["involvedObject"]["name"] == name;
+        anyhow::Ok(
+            events["items"].as_array().into_iter().flatten().filter(of_cci).cloned().collect::<Vec<_>>(),
+        )
+    };
+    let result = eventually_within(Duration::from_secs(60), "CCI's warning is on the pod", || async {
+        let (events, fine) = (told("broken").await?, world.pod(ns, "fine").await?);
+        let pulled = events.iter().find(|event| event["reason"] == "Failed").context("no event yet")?;
+        let message = pulled["message"].as_str().unwrap_or_default();
+        ensure!(pulled["type"] == "Warning" && message.contains("ErrImagePull"), "{pulled}");
+        ensure!(!message.contains("cce-burst-"), "{pulled}");
+        ensure!(fine["status"]["phase"] == "Running", "{}", fine["status"]);
+        Ok(())
+    })
+    .await;
+    world.stack.lock().await.cloud_post(&world.lab, "scripts", &json!([])).await?;
+    result?;
+    let quiet = told("fine").await?;
+    ensure!(quiet.is_empty(), "an ordinary pod costs no event: {}", Value::from(quiet));
     world.clean(ns).await
 }
 

@@ -20,6 +20,8 @@ mod explain;
 mod governed;
 mod home;
 mod huawei;
+#[path = "../shared/huawei_claims.rs"]
+mod huawei_claims;
 mod limits;
 mod other_cluster;
 mod outage;
@@ -114,6 +116,8 @@ const CASES: &[(&str, Case)] = cases![
     huawei::the_example_of_the_manual,
     huawei::label_on_deployment_stateful_set_and_job,
     huawei::load_balancers_are_warned_of,
+    huawei::warnings_of_cci_are_told_on_the_pod,
+    huawei_claims::claims_of_sfs_are_mounted,
     huawei::uninstalling_removes_the_namespace,
     alibaba::kubectl_run_with_the_label,
     alibaba::virtual_nodes_by_number,

@@ -12,6 +12,8 @@ mod containers;
 #[path = "../shared/eci.rs"]
 mod eci;
 mod forwarding;
+#[path = "../shared/huawei_claims.rs"]
+mod huawei_claims;
 mod interop;
 mod streams;
 
@@ -35,6 +37,7 @@ const CASES: &[(&str, Case)] = cases![
     cci2::logs_and_commands,
     eci::deployment_with_the_vendors_label,
     eci::logs_and_commands,
+    huawei_claims::claims_of_sfs_are_mounted,
 ];
 
 fn main() -> ExitCode {

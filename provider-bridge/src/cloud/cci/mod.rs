@@ -13,13 +13,14 @@ use crate::cloud::kubelike::{self, Api, Client, Dialect, Endpoint, Scope};
 use crate::cloud::sessions::Sessions;
 use crate::cloud::usage::Usage;
 use crate::cloud::{
-    ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
+    ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve, Warning,
 };
 use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
 
 use account::HuaweiAccount;
 
 mod account;
+mod claims;
 mod classify;
 mod credentials;
 mod forge;
@@ -73,6 +74,10 @@ impl CciProvider {
                 since_time: false,
                 root: settings.generation.root(),
                 no_usage: "CCI tells it for this generation and region in its console only",
+                claims: Some(match settings.generation {
+                    Generation::One => claims::unbinding,
+                    Generation::Two => claims::deletion,
+                }),
             },
         };
         Ok(Self { api: Arc::new(Api::new(client, scope)), settings, sessions: Sessions::default() })
@@ -107,7 +112,7 @@ impl Provider for CciProvider {
     }
 
     async fn leave(&self) -> Result<(), CloudError> {
-        leave::run(&self.api.client, self.settings.generation, &self.settings.namespace()).await
+        leave::run(&self.api, self.settings.generation, &self.settings.namespace()).await
     }
 
     async fn create(&self, request: &CreateRequest, resolve: &dyn Resolve) -> Result<Instance, CloudError> {
@@ -135,6 +140,10 @@ impl Provider for CciProvider {
 
     fn watch(&self) -> BoxStream<'static, Result<InstanceEvent, CloudError>> {
         kubelike::start_watch(Arc::clone(&self.api)).boxed()
+    }
+
+    fn warnings(&self) -> BoxStream<'static, Warning> {
+        kubelike::start_warnings(Arc::clone(&self.api)).boxed()
     }
 
     async fn logs(

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cloud::PodIdentity;
 
+mod claims;
 mod interop;
 mod life;
 mod second;
 mod streams;
+mod warnings;
 mod watching;
 
 use crate::cloud::kubelike::testing::Server;
@@ -78,6 +80,7 @@ pub(super) fn request(name: &str, change: impl FnOnce(&mut Value)) -> CreateRequ
 #[derive(Default)]
 pub(super) struct Local {
     pub(super) secrets: Vec<(&'static str, Value)>,
+    pub(super) volumes: Vec<(&'static str, Value)>,
     pub(super) told: Mutex<Vec<String>>,
 }
 
@@ -89,6 +92,12 @@ impl Resolve for Local {
 
     async fn secret(&self, _: &str, name: &str) -> Result<Option<Value>, CloudError> {
         Ok(self.secrets.iter().find(|(other, _)| *other == name).map(|(_, object)| object.clone()))
+    }
+
+    async fn claim(&self, _: &str, name: &str) -> Result<Option<crate::cloud::Claim>, CloudError> {
+        let found = self.volumes.iter().find(|(other, _)| *other == name);
+        let volume = |spec: &Value| Some(json!({"spec": spec})).filter(|_| !spec.is_null());
+        Ok(found.map(|(_, spec)| crate::cloud::Claim { claim: json!({}), volume: volume(spec) }))
     }
 
     async fn services(&self, _: &str) -> Result<Vec<Value>, CloudError> {

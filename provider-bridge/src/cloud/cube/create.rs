@@ -13,12 +13,11 @@ use policies::resources::Resources;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cloud::translate::{fetch, references, tell};
+use crate::cloud::translate::{References, claim_names, fetch, references, tell};
 use crate::cloud::{CloudError, CreateRequest, Instance, Resolve};
 
 use super::address;
 use super::api::{Api, Sent};
-use super::disks;
 use super::fault::Refusal;
 use super::forge::{self, Forged};
 use super::names;
@@ -43,10 +42,10 @@ pub(super) async fn create(
     if let Some(sent) = sent {
         wait(api, request, sent)?;
     }
-    let resolved = fetch(references(&request.object, &[]), &request.pod.namespace, resolve).await?;
-    let claims = disks::claims(&request.object, &request.pod.namespace, resolve).await?;
-    let forged =
-        forge::forge(&api.settings, request, &resolved, &claims).map_err(|problem| tell(problem, resolve))?;
+    let references = References { claims: claim_names(&request.object), ..references(&request.object, &[]) };
+    let resolved = fetch(references, &request.pod.namespace, resolve).await?;
+    let forged = forge::forge(&api.settings, request, &resolved, &resolved.claims)
+        .map_err(|problem| tell(problem, resolve))?;
     for notice in &forged.notices {
         resolve.notice(notice.reason, &notice.message);
     }

@@ -3,37 +3,16 @@
 //! Disks are made by the vendor's CSI driver, and deleted by it where their class says so; burst makes and deletes none.
 //! Facts: the vendor's pages on the pod format and on virtual nodes.
 
-use std::collections::BTreeMap;
-
-use futures::future::try_join_all;
 use policies::quantity::Quantity;
 use serde_json::{Value, json};
 
 use crate::cloud::translate::json::{list, text};
-use crate::cloud::translate::{Notice, Problem};
-use crate::cloud::{Claim, CloudError, Resolve};
+use crate::cloud::translate::{Claims, Notice, Problem, bound};
 
 /// The driver of UDisks.
 const UDISK: &str = "udisk.csi.ucloud.cn";
 /// The one file system that Cube mounts of a UDisk.
 const FILE_SYSTEM: &str = "ext4";
-
-/// Claims by name; `None` is "does not exist".
-pub(super) type Claims = BTreeMap<String, Option<Claim>>;
-
-/// Looks up the claims of a pod.
-pub(super) async fn claims(
-    pod: &Value,
-    namespace: &str,
-    resolve: &dyn Resolve,
-) -> Result<Claims, CloudError> {
-    let volumes = pod.get("spec").map(|spec| list(spec, "volumes")).unwrap_or_default();
-    let names = volumes.iter().filter_map(|volume| text(volume.get("persistentVolumeClaim")?, "claimName"));
-    let looked_up = names.map(|name| async move {
-        Ok::<_, CloudError>((name.to_owned(), resolve.claim(namespace, name).await?))
-    });
-    Ok(try_join_all(looked_up).await?.into_iter().collect())
-}
 
 /// A volume with a claim, as Cube has it.
 pub(super) fn volume(
@@ -43,16 +22,7 @@ pub(super) fn volume(
     notices: &mut Vec<Notice>,
 ) -> Result<Value, Problem> {
     let name = text(source, "claimName").unwrap_or_default();
-    let waits = |message: String| Problem::Missing(Notice { reason: "FailedMount", message });
-    let Some(Some(Claim { claim, volume: behind })) = claims.get(name) else {
-        return Err(waits(format!("PersistentVolumeClaim {name:?} of volume {volume} does not exist")));
-    };
-    let Some(behind) = behind else {
-        return Err(waits(format!(
-            "PersistentVolumeClaim {name:?} is not bound to a volume yet; if its class has volumeBindingMode \
-             WaitForFirstConsumer, the pod has to choose the virtual node by nodeSelector, not by nodeName"
-        )));
-    };
+    let (claim, behind) = bound(claims, name, volume)?;
     notices.extend(not_expanded(name, claim));
     let spec = behind.get("spec").unwrap_or(&Value::Null);
     if text(spec, "volumeMode") == Some("Block") {
@@ -108,6 +78,7 @@ fn not_expanded(name: &str, claim: &Value) -> Option<Notice> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::Claim;
 
     fn claimed(volume: Option<Value>, asked: &str) -> Claims {
         let claim = json!({"spec": {"resources": {"requests": {"storage": asked}}}, "status": {"capacity": {"storage": "20Gi"}}});

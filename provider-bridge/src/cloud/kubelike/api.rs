@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::cloud::Instance;
 
 use super::call::{Call, Limit};
+use super::claims::{Removals, Uses};
 use super::client::Client;
 use super::names;
 use super::operation::{Operation, Verb};
@@ -16,7 +17,7 @@ use super::refusal::Refusal;
 use super::wire::{CloudPod, Page};
 
 /// Objects per page of a list.
-const PAGE: &str = "500";
+pub(super) const PAGE: &str = "500";
 /// The API of what pods use, the same wherever it is.
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 /// How often a list is begun again when its position expired.
@@ -35,6 +36,8 @@ pub(in crate::cloud) struct Dialect {
     pub(in crate::cloud) root: &'static str,
     /// What to do where it has no `metrics.k8s.io`.
     pub(in crate::cloud) no_usage: &'static str,
+    /// How claims that instances share are taken away; none where there are none.
+    pub(in crate::cloud) claims: Option<Removals>,
 }
 
 /// Which objects of a cloud are ours.
@@ -55,6 +58,8 @@ pub(in crate::cloud) struct Api {
     pub(in crate::cloud) client: Client,
     pub(in crate::cloud) scope: Scope,
     selector: String,
+    /// Claims that are being made or removed.
+    pub(super) claims: Uses,
 }
 
 /// Where an instance is.
@@ -69,7 +74,7 @@ pub(in crate::cloud) struct Place<'a> {
 impl Api {
     pub(in crate::cloud) fn new(client: Client, scope: Scope) -> Self {
         let selector = names::selector(&scope.cluster_id, &scope.node_names);
-        Self { client, scope, selector }
+        Self { client, scope, selector, claims: Uses::default() }
     }
 
     /// A call in this cloud's words.
@@ -83,7 +88,7 @@ impl Api {
     }
 
     /// Path of a collection over everything in scope.
-    fn everywhere(&self, plural: &str) -> String {
+    pub(super) fn everywhere(&self, plural: &str) -> String {
         match &self.scope.namespace {
             Some(namespace) => self.collection(namespace, plural),
             None => format!("{}/{plural}", self.scope.dialect.root),
@@ -187,7 +192,7 @@ impl Api {
     ) -> Result<(Vec<T>, String), Refusal> {
         let mut last = Refusal::Unknown(format!("{operation}: the list expired again and again"));
         for _ in 0..LIST_ATTEMPTS {
-            match self.list_once(operation, plural).await {
+            match self.list_once(operation, &self.everywhere(plural), Some(&self.selector)).await {
                 Err(expired @ Refusal::Expired(_)) => last = expired,
                 done => return done,
             }
@@ -207,16 +212,29 @@ impl Api {
         Ok(page.items)
     }
 
+    /// A complete list of everything in a namespace, whosever it is, or an error.
+    pub(super) async fn list_all<T: DeserializeOwned>(
+        &self,
+        operation: &Operation,
+        namespace: &str,
+        plural: &str,
+    ) -> Result<Vec<T>, Refusal> {
+        let path = self.collection(namespace, plural);
+        self.list_once(operation, &path, None).await.map(|(items, _)| items)
+    }
+
     async fn list_once<T: DeserializeOwned>(
         &self,
         operation: &Operation,
-        plural: &str,
+        path: &str,
+        selector: Option<&str>,
     ) -> Result<(Vec<T>, String), Refusal> {
         let (mut items, mut position) = (Vec::new(), None::<String>);
         let mut token = None::<String>;
         loop {
-            let call = Call::new(operation.clone(), Method::GET, self.everywhere(plural))
-                .query([("labelSelector", self.selector.clone()), ("limit", PAGE.to_owned())])
+            let call = Call::new(operation.clone(), Method::GET, path.to_owned())
+                .query(selector.map(|selector| ("labelSelector", selector.to_owned())))
+                .query([("limit", PAGE.to_owned())])
                 .query(token.take().map(|token| ("continue", token)));
             let page: Page<T> = self.client.json(&call).await?;
             items.extend(page.items);

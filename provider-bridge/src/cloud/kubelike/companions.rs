@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::wire::Named;
 
 /// A copy without an instance is left alone this long: its instance may be about to be created.
-const SWEEP_AGE: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const SWEEP_AGE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often a sweep is made at most.
 pub(in crate::cloud) const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -66,8 +66,7 @@ pub(super) async fn sweep(api: &Api, alive: &HashSet<String>, now: Timestamp) ->
 
 fn is_orphan(object: &Named, alive: &HashSet<String>, now: Timestamp) -> bool {
     let meta = &object.metadata;
-    let created = meta.creation_timestamp.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
-    let old = created.is_some_and(|created| now.duration_since(created) > SWEEP_AGE);
+    let old = meta.age(now).is_some_and(|age| age > SWEEP_AGE);
     old && !meta.labels.pod_uid.is_empty() && !alive.contains(&meta.labels.pod_uid)
 }
 

@@ -7,6 +7,7 @@ use crate::cloud::translate::{Problem, References, Resolved, fetch, tell};
 use crate::cloud::{CloudError, CreateRequest, Instance, Resolve, hidden};
 
 use super::api::{Api, Place};
+use super::claims;
 use super::companions;
 use super::forge::{Context, Forged};
 use super::names;
@@ -42,6 +43,9 @@ pub(in crate::cloud) async fn create(
     for notice in &forged.notices {
         resolve.notice(notice.reason, &notice.message);
     }
+    // Until the instance can be seen to use its claims.
+    let _creating = api.claims.creating(&forged.claims)?;
+    claims::ensure(api, namespace, &forged.claims).await?;
     companions::create(api, namespace, &forged.copies).await?;
     match api.create_pod(place, &forged.pod).await {
         Ok(pod) if api.is_ours(&pod) => Ok(api.instance(pod)),

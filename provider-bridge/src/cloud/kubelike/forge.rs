@@ -14,11 +14,18 @@ use crate::cloud::translate::{
     Environment, Kind, Notice, Problem, Resolved, Sizes, Sources, content, dropped, mounts, service_env,
 };
 
+use super::claims::SharedClaim;
 use super::copies::{Copied, Copies};
 use super::volumes::Volumes;
 
 /// Annotation of an instance: its copied objects as `plural/name`, comma-separated.
 const COPIES: &str = "burst.io/copies";
+
+/// Annotation of an instance: the shared claims that it mounts, comma-separated.
+const CLAIMS: &str = "burst.io/claims";
+
+/// The claim of the cloud for one of the pod's: by the pod's claim and the volume behind it.
+pub(in crate::cloud) type Share<'a> = &'a dyn Fn(&str, &Value) -> Result<SharedClaim, Problem>;
 
 /// Fields that mean the same in the cloud as here.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +55,8 @@ pub(in crate::cloud) struct Rules<'a> {
     pub(in crate::cloud) label: fn(&str) -> bool,
     /// Which of the pod's own annotations go along.
     pub(in crate::cloud) annotation: fn(&str) -> bool,
+    /// How claims are carried; none where they are not.
+    pub(in crate::cloud) share: Option<Share<'a>>,
     /// CPU and memory as they are written down on the instance.
     pub(in crate::cloud) billed: (String, String),
 }
@@ -86,6 +95,8 @@ pub(in crate::cloud) struct Forged {
     pub(in crate::cloud) pod: Value,
     /// What has to exist before it.
     pub(in crate::cloud) copies: Vec<Copied>,
+    /// What it shares with other instances and has to exist before it too.
+    pub(in crate::cloud) claims: Vec<SharedClaim>,
     /// What the pod's owner should be told.
     pub(in crate::cloud) notices: Vec<Notice>,
 }
@@ -107,9 +118,12 @@ pub(in crate::cloud) fn forge(
 
     let mut out = only(spec, rules.fields.pod);
     out.extend(containers(&sources, rules, &mut copies, &mut notices)?);
-    let passed = rules.fields.volumes;
+    let mut claims = Vec::new();
+    let (passed, share) = (rules.fields.volumes, rules.share);
+    let (copying, telling, sharing) = (&mut copies, &mut notices, &mut claims);
     let volumes =
-        Volumes { sources: &sources, passed, copies: &mut copies, notices: &mut notices }.translate()?;
+        Volumes { sources: &sources, passed, share, copies: copying, notices: telling, claims: sharing }
+            .translate()?;
     insert_list(&mut out, "volumes", volumes);
     let pull_secrets = pull_secrets(spec, rules.fields, resolved, &mut copies, &mut notices);
     insert_list(&mut out, "imagePullSecrets", pull_secrets);
@@ -121,12 +135,18 @@ pub(in crate::cloud) fn forge(
     // The variables are in the containers already, and the cloud's own identity is none of the pod's business.
     out.insert("enableServiceLinks".into(), false.into());
     out.insert("automountServiceAccountToken".into(), false.into());
-    let metadata = metadata(pod, context, rules, &copies);
+    let metadata = metadata(pod, context, rules, &copies, &claims);
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": out});
-    Ok(Forged { pod, copies: copies.into_list(), notices })
+    Ok(Forged { pod, copies: copies.into_list(), claims, notices })
 }
 
-fn metadata(pod: &Value, context: &Context<'_>, rules: &Rules<'_>, copies: &Copies<'_>) -> Value {
+fn metadata(
+    pod: &Value,
+    context: &Context<'_>,
+    rules: &Rules<'_>,
+    copies: &Copies<'_>,
+    claims: &[SharedClaim],
+) -> Value {
     let own = pod.get("metadata").unwrap_or(&Value::Null);
     let kept = pairs(own, "labels").filter(|(key, _)| (rules.label)(key));
     let mut labels: Map<String, Value> = kept.map(|(k, v)| (k.to_owned(), v.into())).collect();
@@ -137,12 +157,15 @@ fn metadata(pod: &Value, context: &Context<'_>, rules: &Rules<'_>, copies: &Copi
     annotations.extend(json_of(context.annotations));
     let (cpu, memory) = &rules.billed;
     let index = copies.index();
+    let claims: Vec<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
+    let claims = claims.join(",");
     let written = [
         (tag::POD_NAMESPACE, context.pod.namespace.as_str()),
         (tag::POD_NAME, &context.pod.name),
         (burst_size::CPU, cpu),
         (burst_size::MEMORY, memory),
         (COPIES, &index),
+        (CLAIMS, &claims),
         (tag::HIDDEN, context.hidden),
     ];
     let written = written.into_iter().filter(|(_, value)| !value.is_empty());

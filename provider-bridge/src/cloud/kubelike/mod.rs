@@ -4,6 +4,7 @@
 
 mod api;
 mod call;
+mod claims;
 mod client;
 mod companions;
 mod copies;
@@ -22,11 +23,13 @@ mod status;
 pub(in crate::cloud) mod testing;
 mod usage;
 mod volumes;
+mod warnings;
 mod watch;
 mod wire;
 
 pub(in crate::cloud) use api::{Api, Dialect, Scope};
 pub(in crate::cloud) use call::Call;
+pub(in crate::cloud) use claims::{Removal, SharedClaim, clear as clear_claims};
 pub(in crate::cloud) use client::{Account, Client, Endpoint, Signed, header_value};
 pub(in crate::cloud) use create::{create, delete};
 pub(in crate::cloud) use exec::{Session as ExecSession, attach as open_attach, open as open_exec};
@@ -39,5 +42,6 @@ pub(in crate::cloud) use names::{instance as instance_name, parse_id};
 pub(in crate::cloud) use operation::{Operation, Verb};
 pub(in crate::cloud) use refusal::{Answer, Refusal};
 pub(in crate::cloud) use usage::read as read_usage;
+pub(in crate::cloud) use warnings::start as start_warnings;
 pub(in crate::cloud) use watch::start as start_watch;
 pub(in crate::cloud) use wire::{Named, Page};

@@ -23,6 +23,12 @@ pub(in crate::cloud) enum Verb {
     ListCopies,
     DeleteCopy,
     ReadUsage,
+    ReadClaim,
+    CreateClaim,
+    ListClaims,
+    DeleteClaim,
+    ListEvents,
+    WatchEvents,
 }
 
 impl Verb {
@@ -47,12 +53,18 @@ impl Verb {
             Self::ListCopies => ("list the copies in", Some("namespace")),
             Self::DeleteCopy => ("delete the copy", None),
             Self::ReadUsage => ("read what is used by pods of", Some("namespace")),
+            Self::ReadClaim => ("read", Some("claim")),
+            Self::CreateClaim => ("create", Some("claim")),
+            Self::ListClaims => ("list the claims in", Some("namespace")),
+            Self::DeleteClaim => ("remove", Some("claim")),
+            Self::ListEvents => ("list the events in", Some("namespace")),
+            Self::WatchEvents => ("watch the events in", Some("namespace")),
         }
     }
 
     /// The call works inside a namespace that the provider makes ready: a 404 means that the namespace is missing.
     pub(in crate::cloud) const fn needs_namespace(self) -> bool {
-        matches!(self, Self::CreatePod | Self::CreateCopy | Self::CreateNetwork)
+        matches!(self, Self::CreatePod | Self::CreateCopy | Self::CreateClaim | Self::CreateNetwork)
     }
 }
 

@@ -196,12 +196,15 @@ impl State {
     }
 
     fn is_collection(&self, path: &str) -> bool {
-        ["pods", "configmaps", "secrets", "networks"].iter().any(|plural| path.ends_with(plural))
+        ["pods", "configmaps", "secrets", "networks", "persistentvolumeclaims", "events"]
+            .iter()
+            .any(|plural| path.ends_with(plural))
     }
 
     fn create(&mut self, seen: &Seen) -> Response<Body> {
         let name = seen.body["metadata"]["name"].as_str().unwrap_or_default();
-        let path = format!("{}/{name}", seen.path);
+        // An import is found among the other claims.
+        let path = format!("{}/{name}", seen.path.replace("extended-", ""));
         if self.objects.contains_key(&path) {
             return failure(409, "AlreadyExists");
         }

@@ -7,10 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::cloud::translate::json::{flag, list, only, text};
 use crate::cloud::translate::{
-    Kind, Notice, Problem, Rendered, Sources, content, downward_file, is_injected_token, items, keep_keys,
+    Kind, Notice, Problem, Rendered, Sources, bound, content, downward_file, is_injected_token, items,
+    keep_keys,
 };
 
+use super::claims::SharedClaim;
 use super::copies::Copies;
+use super::forge::Share;
 
 /// A downward source in parts.
 struct Downward {
@@ -25,8 +28,12 @@ pub(super) struct Volumes<'a, 'c> {
     pub(super) sources: &'a Sources<'a>,
     /// Kinds that are taken over as they are.
     pub(super) passed: &'a [&'static str],
+    /// How claims are carried.
+    pub(super) share: Option<Share<'a>>,
     pub(super) copies: &'a mut Copies<'c>,
     pub(super) notices: &'a mut Vec<Notice>,
+    /// The shared claims that were found.
+    pub(super) claims: &'a mut Vec<SharedClaim>,
 }
 
 impl Volumes<'_, '_> {
@@ -57,6 +64,8 @@ impl Volumes<'_, '_> {
             }
         } else if let Some(source) = volume.get("projected") {
             out["projected"] = self.projected(source, &user)?;
+        } else if let (Some(source), Some(share)) = (volume.get("persistentVolumeClaim"), self.share) {
+            out["persistentVolumeClaim"] = self.claim(source, name, share)?;
         } else if let Some((kind, source)) = self.passed(volume) {
             out[kind] = source.clone();
         } else {
@@ -68,6 +77,19 @@ impl Volumes<'_, '_> {
             )));
         }
         Ok(out)
+    }
+
+    /// A claim under the name that what is behind it has in the cloud.
+    fn claim(&mut self, source: &Value, volume: &str, share: Share<'_>) -> Result<Value, Problem> {
+        let name = text(source, "claimName").unwrap_or_default();
+        let (_, behind) = bound(&self.sources.resolved.claims, name, volume)?;
+        let shared = share(name, behind)?;
+        let mut out = only(source, &["readOnly"]);
+        out.insert("claimName".into(), shared.name.as_str().into());
+        if self.claims.iter().all(|known| known.name != shared.name) {
+            self.claims.push(shared);
+        }
+        Ok(Value::Object(out))
     }
 
     fn passed<'v>(&self, volume: &'v Value) -> Option<(&'static str, &'v Value)> {

@@ -23,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::cloud::{CloudError, InstanceEvent};
 
 use super::api::Api;
+use super::claims;
 use super::client::transport;
 use super::companions;
 use super::lines::Lines;
@@ -33,9 +34,9 @@ use super::wire::{CloudPod, WatchError, WatchLine};
 /// Events that may wait for the reader before the cloud is slowed down.
 const DEPTH: usize = 256;
 /// How long one watch lasts before it is renewed.
-const WATCH_SECONDS: u64 = 300;
+pub(super) const WATCH_SECONDS: u64 = 300;
 /// Silence after which a watch counts as dead: its end should have come.
-const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS + 30);
+pub(super) const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS + 30);
 /// Clean-ups of copied objects in flight.
 const CLEANUPS: usize = 16;
 
@@ -58,7 +59,14 @@ impl Stream for InstanceStream {
 /// Starts watching. Must be called inside a Tokio runtime.
 pub(in crate::cloud) fn start(api: Arc<Api>) -> InstanceStream {
     let (sender, events) = mpsc::channel(DEPTH);
-    let watcher = Watcher { api, sender, position: None, cleanups: JoinSet::new(), swept: None };
+    let watcher = Watcher {
+        api,
+        sender,
+        position: None,
+        cleanups: JoinSet::new(),
+        swept: None,
+        claims: claims::Seen::default(),
+    };
     InstanceStream { events, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
 }
 
@@ -72,6 +80,7 @@ struct Watcher {
     position: Option<String>,
     cleanups: JoinSet<()>,
     swept: Option<Instant>,
+    claims: claims::Seen,
 }
 
 impl Watcher {
@@ -160,8 +169,10 @@ impl Watcher {
         }
         if line.kind == "DELETED" {
             self.clean_up(&pod);
+            self.free_claims(&pod);
             return Ok(Some(InstanceEvent::Gone(self.api.instance(pod))));
         }
+        self.claims.changed(&pod);
         Ok(Some(InstanceEvent::Changed(self.api.instance(pod))))
     }
 
@@ -176,6 +187,8 @@ impl Watcher {
     }
 
     async fn send_list(&mut self, pods: Vec<CloudPod>) -> ControlFlow<Closed> {
+        self.claims.restart();
+        pods.iter().for_each(|pod| self.claims.changed(pod));
         self.sweep(&pods);
         let api = Arc::clone(&self.api);
         let changed = pods.into_iter().map(|pod| InstanceEvent::Changed(api.instance(pod)));
@@ -204,6 +217,18 @@ impl Watcher {
         self.cleanups.spawn(async move { companions::delete(&api, &namespace, &copies).await });
     }
 
+    /// Removes the claims that went out of use with an instance, in the background.
+    fn free_claims(&mut self, pod: &CloudPod) {
+        let names = self.claims.gone(pod);
+        let Some(namespace) = self.api.scope.namespace.clone().filter(|_| !names.is_empty()) else { return };
+        let api = Arc::clone(&self.api);
+        self.cleanups.spawn(async move {
+            if let Err(error) = claims::remove_unused(&api, &namespace, &names).await {
+                tracing::debug!(%error, "left to the sweep");
+            }
+        });
+    }
+
     fn sweep(&mut self, pods: &[CloudPod]) {
         if self.swept.is_some_and(|at| at.elapsed() < companions::SWEEP_EVERY) {
             return;
@@ -215,6 +240,9 @@ impl Watcher {
             if let Err(error) = companions::sweep(&api, &alive, Timestamp::now()).await {
                 tracing::warn!(%error, "copied objects without an instance could not be swept");
             }
+            if let Err(error) = claims::sweep(&api, Timestamp::now()).await {
+                tracing::warn!(%error, "claims that no instance uses could not be swept");
+            }
         });
     }
 
@@ -223,7 +251,7 @@ impl Watcher {
     }
 }
 
-fn backoff() -> ExponentialBackoff {
+pub(super) fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(250))
         .with_max_delay(Duration::from_secs(30))

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use policies::quantity::Quantity;
 use policies::resources::Resources;
 use serde::Deserialize;
@@ -74,6 +75,8 @@ struct Annotations {
     pod_name: String,
     #[serde(default, rename = "burst.io/copies")]
     copies: String,
+    #[serde(default, rename = "burst.io/claims")]
+    claims: String,
     #[serde(default, rename = "burst.io/hidden-containers")]
     hidden: String,
     #[serde(default, rename = "virtual-kubelet.cci.io/burst-pod-cpu")]
@@ -141,6 +144,19 @@ impl Annotations {
     }
 }
 
+impl Meta {
+    /// Deletion was asked for.
+    pub(in crate::cloud) const fn deleting(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+
+    /// How long it exists, if that can be read.
+    pub(super) fn age(&self, now: Timestamp) -> Option<SignedDuration> {
+        let created: Timestamp = self.creation_timestamp.as_deref()?.parse().ok()?;
+        Some(now.duration_since(created))
+    }
+}
+
 impl CloudPod {
     /// Whether burst made it for this cluster, on one of these nodes.
     pub(in crate::cloud) fn is_ours(&self, cluster_id: &str, nodes: &[String]) -> bool {
@@ -153,9 +169,14 @@ impl CloudPod {
         self.metadata.annotations.copies.split(',').filter(|copy| !copy.is_empty())
     }
 
+    /// Names of the shared claims that it mounts.
+    pub(in crate::cloud) fn claims(&self) -> impl Iterator<Item = &str> {
+        self.metadata.annotations.claims.split(',').filter(|claim| !claim.is_empty())
+    }
+
     /// Deletion was asked for.
     pub(in crate::cloud) const fn deleting(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
+        self.metadata.deleting()
     }
 
     /// The instance in domain words, under this id.

@@ -102,6 +102,7 @@ pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> 
         resources: &|container| container.get("resources").and_then(resources),
         label: goes_along,
         annotation: goes_along,
+        share: None,
         billed: asked(pod)?,
     };
     let mut forged = kubelike::forge(pod, context, resolved, &rules)?;
@@ -187,6 +188,7 @@ mod tests {
             config_maps: objects("configMaps"),
             secrets: objects("secrets"),
             services: list(input, "services").to_vec(),
+            ..Resolved::default()
         };
         forge(pod, &context, &resolved)
     }

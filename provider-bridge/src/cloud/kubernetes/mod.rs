@@ -37,6 +37,7 @@ const DIALECT: Dialect = Dialect {
     console: "in that cluster",
     since_time: true,
     root: "/api/v1",
+    claims: None,
     no_usage: "install metrics-server in that cluster",
 };
 

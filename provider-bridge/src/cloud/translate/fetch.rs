@@ -23,8 +23,17 @@ pub(in crate::cloud) async fn fetch(
         let object = resolve.secret(namespace, &name).await?;
         Ok::<_, CloudError>((name, object))
     });
-    let (config_maps, secrets, services) =
-        futures::try_join!(try_join_all(config_maps), try_join_all(secrets), resolve.services(namespace))?;
+    let claims = references.claims.into_iter().map(|name| async move {
+        let claim = resolve.claim(namespace, &name).await?;
+        Ok::<_, CloudError>((name, claim))
+    });
+    let (config_maps, secrets, services, claims) = futures::try_join!(
+        try_join_all(config_maps),
+        try_join_all(secrets),
+        resolve.services(namespace),
+        try_join_all(claims)
+    )?;
     let collect = |pairs: Vec<(String, Option<Value>)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
-    Ok(Resolved { config_maps: collect(config_maps), secrets: collect(secrets), services })
+    let claims = claims.into_iter().collect();
+    Ok(Resolved { config_maps: collect(config_maps), secrets: collect(secrets), services, claims })
 }

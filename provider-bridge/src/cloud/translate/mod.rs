@@ -3,6 +3,7 @@
 //!
 //! Pure but for [`fetch`]; knows no cloud. What a cloud has in place of ConfigMaps and Secrets is the provider's business.
 
+mod claims;
 mod env;
 mod expand;
 mod fetch;
@@ -15,6 +16,7 @@ mod references;
 pub(in crate::cloud) mod service_env;
 mod volumes;
 
+pub(in crate::cloud) use claims::{Claims, bound, claim_names};
 pub(in crate::cloud) use env::{Environment, Plain, Sources};
 pub(in crate::cloud) use fetch::fetch;
 pub(in crate::cloud) use fields::{Size, Sizes};

@@ -1,9 +1,10 @@
-//! Which ConfigMaps and Secrets a pod refers to, so that they can be fetched before the translation.
+//! Which ConfigMaps, Secrets and claims a pod refers to, so that they can be fetched before the translation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::claims::Claims;
 use super::json::{containers, list, text};
 use super::problem::{Kind, Notice, Problem};
 use super::volumes::is_injected_token;
@@ -13,6 +14,8 @@ use super::volumes::is_injected_token;
 pub(in crate::cloud) struct References {
     pub(in crate::cloud) config_maps: BTreeSet<String>,
     pub(in crate::cloud) secrets: BTreeSet<String>,
+    /// Only where the cloud can mount what is behind one.
+    pub(in crate::cloud) claims: BTreeSet<String>,
 }
 
 /// What was fetched; `None` is "does not exist". Its Debug output shows names only.
@@ -21,6 +24,7 @@ pub(in crate::cloud) struct Resolved {
     pub(in crate::cloud) config_maps: BTreeMap<String, Option<Value>>,
     pub(in crate::cloud) secrets: BTreeMap<String, Option<Value>>,
     pub(in crate::cloud) services: Vec<Value>,
+    pub(in crate::cloud) claims: Claims,
 }
 
 impl std::fmt::Debug for Resolved {

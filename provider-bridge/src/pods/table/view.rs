@@ -3,7 +3,7 @@
 use cluster::bound_pods::BoundPod;
 
 use super::Table;
-use crate::cloud::Instance;
+use crate::cloud::{Instance, PodIdentity};
 use crate::pods::entry::{self, Entry};
 use crate::pods::machine::{Api, Cloud, Record};
 
@@ -19,6 +19,12 @@ impl Table {
     /// The instance of a pod.
     pub fn instance(&self, uid: &str) -> Option<&Instance> {
         self.entries.get(uid)?.instance.as_ref()
+    }
+
+    /// The pod whose instance this is, by the instance's id.
+    pub fn pod_of(&self, instance_id: &str) -> Option<&PodIdentity> {
+        let mut instances = self.entries.values().filter_map(|entry| entry.instance.as_ref());
+        instances.find(|instance| instance.id == instance_id).map(|instance| &instance.pod)
     }
 
     /// Pods that the API server has; with `running` only those that have an instance that has not been told to stop.

@@ -9,7 +9,7 @@ use super::super::faults::Injected;
 use super::super::{Body, Call, Front};
 use super::forge::{self, Tenant};
 use super::route::Route;
-use super::{namespaces, networks, object as answer};
+use super::{claims, namespaces, networks, object as answer};
 use crate::core::clock::k8s_time;
 use crate::core::instances::new_uid;
 use crate::core::kind::{Generation, Kind};
@@ -29,7 +29,7 @@ pub(super) fn object(
     let kind = route.kind;
     let mut value = call.json()?;
     let name = identify(&mut value, kind, &route.namespace)?;
-    if kind != Kind::Namespace {
+    if kind.is_namespaced() {
         namespaces::open(front, &route.namespace)?;
     }
     stamp(front, &mut value, &name, &route.namespace)?;
@@ -38,6 +38,8 @@ pub(super) fn object(
         Kind::Pod => return pod(front, &key, value, injected),
         Kind::Namespace => namespaces::admit(front, &name, &mut value)?,
         Kind::Network => networks::admit(route.generation, &name, &mut value)?,
+        Kind::PersistentVolumeClaim => claims::admit(front, route, &name, &mut value)?,
+        Kind::PersistentVolume => claims::admit_volume(&mut value),
         _ => {}
     }
     let created = front.cloud.store.create(kind, &key, value, front.cloud.clock.now());
@@ -133,6 +135,7 @@ fn pod(
         forge::prune(&mut value);
     }
     let size = admit_pod(generation, &key.name, &value)?;
+    claims::exist(front, key, &value)?;
     forge::complete(&mut value, size, &Tenant { project_id: &front.account.project_id });
     let plan = PodPlan::read(&value).map_err(ApiError::bad_request)?;
     let created = front.cloud.store.create(Kind::Pod, key, value, front.cloud.clock.now());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::faults::Injected;
 use super::super::{Body, Call, Front, json as reply};
 use super::route::Route;
-use super::{list, namespaces, object as answer};
+use super::{claims, list, namespaces, object as answer};
 use crate::core::clock::k8s_time;
 use crate::core::kind::Kind;
 use crate::core::store::{Key, Stored, Verdict};
@@ -77,6 +77,7 @@ pub(super) fn one(
     let stored = match kind {
         Kind::Pod => instance(front, key, Some(&options), injected.slow_delete)?,
         Kind::Namespace => namespace(front, key, &options)?,
+        Kind::PersistentVolumeClaim => claim(front, call, key, &options)?,
         _ => plain(front, kind, key, &options)?,
     };
     Ok(answer(StatusCode::OK, kind, &stored))
@@ -95,6 +96,7 @@ pub(super) fn collection(
     for object in page.items.iter().filter(|object| selector.matches(&object.index)) {
         let done = match route.kind {
             Kind::Pod => instance(front, &object.key, Some(&options), injected.slow_delete),
+            Kind::PersistentVolumeClaim => claim(front, call, &object.key, &options),
             kind => plain(front, kind, &object.key, &options),
         };
         // One that went away meanwhile is deleted too.
@@ -115,6 +117,25 @@ fn plain(front: &Front, kind: Kind, key: &Key, options: &Options) -> Result<Arc<
         .store
         .update(kind, key, |_, stored| options.holds(front, kind, stored).map(|()| Verdict::Remove))?;
     done.ok_or_else(|| not_found(front, kind, key))
+}
+
+/// A claim stays while a pod mounts it.
+fn claim(front: &Arc<Front>, call: &Call, key: &Key, options: &Options) -> Result<Arc<Stored>, ApiError> {
+    let kind = Kind::PersistentVolumeClaim;
+    let files = claims::Files::asked(front.cloud.store.generation, call)?;
+    let now = front.cloud.clock.now();
+    let done = front.cloud.store.update(kind, key, |value, stored| {
+        options.holds(front, kind, stored)?;
+        set(value, "metadata", "deletionTimestamp", json!(k8s_time(now)));
+        Ok::<_, ApiError>(Verdict::Write)
+    })?;
+    let done = done.ok_or_else(|| not_found(front, kind, key))?;
+    if claims::used(front, key) {
+        claims::remove_later(front, key, files);
+    } else {
+        claims::remove(front, key, files);
+    }
+    Ok(done)
 }
 
 fn namespace(front: &Arc<Front>, key: &Key, options: &Options) -> Result<Arc<Stored>, ApiError> {

@@ -37,7 +37,7 @@ pub(super) fn selector(call: &Call, kind: Kind) -> Result<Selector, ApiError> {
 
 /// The namespace that a collection is limited to.
 pub(super) fn scope(route: &Route) -> Option<&str> {
-    (route.kind != Kind::Namespace).then_some(route.namespace.as_str())
+    route.kind.is_namespaced().then_some(route.namespace.as_str())
 }
 
 /// Answers a list.

@@ -15,6 +15,7 @@ use crate::core::store::{Key, Stored};
 use crate::error::ApiError;
 use route::{Route, Sub};
 
+mod claims;
 mod create;
 mod delete;
 pub(super) mod exec;
@@ -56,6 +57,8 @@ fn collection(
     injected: &Injected,
 ) -> Result<Response<Body>, ApiError> {
     match call.parts.method {
+        Method::POST if route.import => create::object(front, call, route, injected),
+        _ if route.import => Err(ApiError::method_not_allowed()),
         Method::GET if call.flag("watch") => watch::start(front, call, route, injected),
         Method::GET => list::page(front, call, route, injected),
         Method::POST => create::object(front, call, route, injected),

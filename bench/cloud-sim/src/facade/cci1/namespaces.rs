@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::Front;
-use super::delete;
+use super::{claims, delete};
 use crate::core::kind::{Generation, Kind};
 use crate::core::store::{Key, Verdict};
 use crate::error::ApiError;
@@ -71,7 +71,10 @@ pub(super) fn empty_later(front: &Arc<Front>, name: &str) {
         let remove = |kind: Kind, key: &Key| {
             let _ = cloud.store.update::<()>(kind, key, |_, _| Ok(Verdict::Remove));
         };
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Namespace) {
+        for claim in cloud.store.list(Kind::PersistentVolumeClaim, Some(&name)).items {
+            claims::remove(&front, &claim.key, claims::Files::with_namespace(cloud.store.generation));
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.is_namespaced()) {
             for object in cloud.store.list(kind, Some(&name)).items {
                 remove(kind, &object.key);
             }

@@ -14,7 +14,12 @@ pub(crate) struct Route {
     /// Absent for the collection.
     pub(crate) name: Option<String>,
     pub(crate) sub: Option<Sub>,
+    /// The extended collection, whose claims are of storage that there is (1.0).
+    pub(crate) import: bool,
 }
+
+/// The collection of claims of storage that there is.
+const IMPORTS: &str = "extended-persistentvolumeclaims";
 
 /// Sub-resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,9 @@ impl Sub {
 impl Route {
     /// Reads a path.
     pub(crate) fn parse(generation: Generation, path: &str) -> Option<Self> {
+        if let Some(volumes) = Self::volumes(generation, path) {
+            return Some(volumes);
+        }
         let root = [Kind::Pod, Kind::Network].map(|kind| kind.root(generation));
         let root = root.into_iter().find(|root| path.starts_with(root))?;
         let rest = path.strip_prefix(root)?.strip_prefix("/namespaces")?;
@@ -60,12 +68,17 @@ impl Route {
                 namespace: namespace.to_owned(),
                 name: name.map(str::to_owned),
                 sub,
+                import: false,
             })
         };
         match parts.as_slice() {
             [] if core => route(Kind::Namespace, "", None, None),
             [name] if core => route(Kind::Namespace, "", Some(name), None),
             [name, "status"] if core => route(Kind::Namespace, "", Some(name), Some(Sub::Status)),
+            [namespace, plural] if core && *plural == IMPORTS && generation == Generation::One => {
+                let claims = route(Kind::PersistentVolumeClaim, namespace, None, None)?;
+                Some(Self { import: true, ..claims })
+            }
             [namespace, plural] => route(Kind::from_path(generation, root, plural)?, namespace, None, None),
             [namespace, plural, name] => {
                 route(Kind::from_path(generation, root, plural)?, namespace, Some(name), None)
@@ -81,13 +94,33 @@ impl Route {
         }
     }
 
+    /// The volumes of 2.0, which are in no namespace.
+    fn volumes(generation: Generation, path: &str) -> Option<Self> {
+        let kind = Kind::PersistentVolume;
+        let rest = path.strip_prefix(kind.root(generation))?.strip_prefix("/persistentvolumes")?;
+        let name = match rest.strip_prefix('/') {
+            None if rest.is_empty() => None,
+            Some(name) if !name.is_empty() && !name.contains('/') => Some(name.to_owned()),
+            _ => return None,
+        };
+        (generation == Generation::Two).then(|| Self {
+            generation,
+            kind,
+            namespace: String::new(),
+            name,
+            sub: None,
+            import: false,
+        })
+    }
+
     /// The path with names replaced, for counting and fault rules.
     pub(crate) fn template(&self) -> String {
-        let mut template = format!("{}/namespaces", self.kind.root(self.generation));
-        if self.kind != Kind::Namespace {
-            template.push_str("/{namespace}/");
-            template.push_str(self.kind.plural());
-        }
+        let root = self.kind.root(self.generation);
+        let plural = if self.import { IMPORTS } else { self.kind.plural() };
+        let mut template = match self.kind.is_namespaced() {
+            true => format!("{root}/namespaces/{{namespace}}/{plural}"),
+            false => format!("{root}/{plural}"),
+        };
         if self.name.is_some() {
             template.push_str("/{name}");
         }
@@ -125,8 +158,17 @@ mod tests {
         assert_eq!(Route::parse(Generation::Two, "/api/v1/namespaces/a/pods"), None);
         let network = "/apis/networking.cci.io/v1beta1/namespaces/a/networks";
         check(network, Some("/apis/networking.cci.io/v1beta1/namespaces/{namespace}/networks"));
+        let import = "/api/v1/namespaces/a/extended-persistentvolumeclaims";
+        check(import, Some("/api/v1/namespaces/{namespace}/extended-persistentvolumeclaims"));
+        let claim = "/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}";
+        check("/api/v1/namespaces/a/persistentvolumeclaims/b", Some(claim));
+        let volume = Route::parse(Generation::Two, "/apis/cci/v2/persistentvolumes/v");
+        let template = "/apis/cci/v2/persistentvolumes/{name}";
+        assert_eq!(volume.map(|route| route.template()).as_deref(), Some(template));
         for path in [
             "/",
+            "/api/v1/persistentvolumes",
+            "/api/v1/namespaces/a/persistentvolumes",
             "/api/v1/pods",
             "/api/v1/namespaces/a/secrets/b/log",
             "/api/v1/namespaces/a/networks",

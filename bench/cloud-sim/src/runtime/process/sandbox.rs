@@ -36,6 +36,8 @@ pub(crate) struct ProcessSandbox {
     address: Ipv4Addr,
     veth: String,
     dir: PathBuf,
+    /// Where each volume is.
+    folders: HashMap<String, PathBuf>,
     pause_pid: u32,
     pause: tokio::sync::Mutex<Option<Child>>,
     running: Mutex<HashMap<String, Entered>>,
@@ -59,8 +61,17 @@ impl ProcessSandbox {
         volumes: &[(String, VolumeContent)],
     ) -> io::Result<Self> {
         let dir = pod_dir(&runtime.settings.state_dir, &plan);
+        let mut folders = HashMap::new();
         for (name, content) in volumes {
-            write_volume(&dir.join("volumes").join(name), content)?;
+            let folder = match content {
+                VolumeContent::Shared(id) => file_system(&runtime.settings.state_dir, id)?,
+                content => {
+                    let folder = dir.join("volumes").join(name);
+                    write_volume(&folder, content)?;
+                    folder
+                }
+            };
+            folders.insert(name.clone(), folder);
         }
         let pause = pause()?;
         let pause_pid = pause.id().ok_or_else(|| io::Error::other("the pause process ended at once"))?;
@@ -74,6 +85,7 @@ impl ProcessSandbox {
             address,
             veth: format!("cs{}-{}", std::process::id() % 100_000, NEXT_VETH.fetch_add(1, Ordering::Relaxed)),
             dir,
+            folders,
             pause_pid,
             pause: tokio::sync::Mutex::new(Some(pause)),
             running: Mutex::default(),
@@ -179,8 +191,15 @@ impl ProcessSandbox {
                 return Err(io::Error::other(format!("subPath {:?} leaves its volume", mount.sub_path)));
             }
             let volume = self.plan.spec.volumes.iter().find(|volume| volume.name == mount.name);
-            let writable = volume.is_some_and(|volume| volume.empty_dir.is_some());
-            let source = self.dir.join("volumes").join(&mount.name).join(sub);
+            let claim = volume.and_then(|volume| volume.persistent_volume_claim.as_ref());
+            let writable = volume.is_some_and(|volume| volume.empty_dir.is_some())
+                || claim.is_some_and(|claim| !claim.read_only);
+            let folder = self.folders.get(&mount.name);
+            let source =
+                folder.map_or_else(|| self.dir.join("volumes").join(&mount.name), Clone::clone).join(sub);
+            if claim.is_some() {
+                fs::create_dir_all(&source)?;
+            }
             Ok(Bind { source, target: mount.mount_path.clone(), read_only: mount.read_only || !writable })
         };
         container.volume_mounts.iter().map(bind).collect()
@@ -261,10 +280,21 @@ fn prepare(spec: &InitSpec, dir: &Path, file: &Path) -> io::Result<()> {
     fs::write(file, serde_json::to_vec(spec)?)
 }
 
+/// A volume that is a file system: one folder for all who mount it, which outlives them.
+fn file_system(state: &Path, id: &str) -> io::Result<PathBuf> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let files = state.join("file-systems").join(id.chars().map(plain).collect::<String>());
+    fs::create_dir_all(&files)?;
+    fs::set_permissions(&files, Permissions::from_mode(0o777))?;
+    Ok(files)
+}
+
 fn write_volume(dir: &Path, content: &VolumeContent) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     match content {
-        VolumeContent::Empty => fs::set_permissions(dir, Permissions::from_mode(0o777)),
+        VolumeContent::Empty | VolumeContent::Shared(_) => {
+            fs::set_permissions(dir, Permissions::from_mode(0o777))
+        }
         VolumeContent::Files(files) => {
             for file in files {
                 let path = dir.join(&file.path);

@@ -47,8 +47,9 @@ const PLAIN: Case = Case {
 const HERE: Option<(&str, &str)> = Some(("topology.kubernetes.io/zone", "zone-0"));
 /// A disk in the zone of a virtual node.
 const THERE: Option<(&str, &str)> = Some(("burst.io/zone", "cn-north-4a"));
+
 /// What the user of a claim is told.
-const CLAIMS: &str = "burst does not carry claims to CCI";
+const CLAIMS: &str = "CCI mounts claims of SFS";
 
 /// The same, with every core taken.
 const FULL: Case =

@@ -10,6 +10,7 @@ use crate::cloud::kubelike::{self, Context, Fields, Forged, Rules};
 use crate::cloud::translate::json::text;
 use crate::cloud::translate::{self, Problem, References, Resolved};
 
+use super::claims;
 use super::settings::Generation;
 
 mod second;
@@ -75,7 +76,8 @@ const CONTAINER_SECURITY_FIELDS: [&str; 5] =
 
 /// What has to be fetched before a pod is translated.
 pub(super) fn references(pod: &Value) -> References {
-    translate::references(pod, FIELDS.pull_secrets)
+    let claims = translate::claim_names(pod);
+    References { claims, ..translate::references(pod, FIELDS.pull_secrets) }
 }
 
 /// Translates a pod for a generation of CCI.
@@ -104,6 +106,7 @@ fn first(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> Result<Forg
         resources: &|container| size::resources(&shape, text(container, "name").unwrap_or_default()),
         label: |_| true,
         annotation: is_vendors,
+        share: Some(&|claim, volume| claims::share(Generation::One, context, claim, volume)),
         billed: size::billed(shape.pod),
     };
     kubelike::forge(pod, context, resolved, &rules)

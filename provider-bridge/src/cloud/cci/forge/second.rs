@@ -13,7 +13,7 @@ use crate::cloud::kubelike::{self, Context, Fields, Forged, Rules};
 use crate::cloud::translate::json::text;
 use crate::cloud::translate::{Problem, Resolved, Sizes};
 
-use super::{DEFAULT_PULL_SECRET, Generation, is_vendors, size};
+use super::{DEFAULT_PULL_SECRET, Generation, claims, is_vendors, size};
 
 /// What CCI 2.0 takes over as it is.
 const FIELDS: Fields = Fields {
@@ -80,6 +80,7 @@ pub(super) fn forge(pod: &Value, context: &Context<'_>, resolved: &Resolved) -> 
         resources: &|container| size::alike(size_of(text(container, "name").unwrap_or_default())?),
         label: |_| true,
         annotation: is_vendors,
+        share: Some(&|claim, volume| claims::share(Generation::Two, context, claim, volume)),
         billed: size::billed(sold.size),
     };
     let mut forged = kubelike::forge(pod, context, resolved, &rules)?;

@@ -7,7 +7,7 @@ use super::*;
 use crate::cloud::cci::InteropSettings;
 use crate::cloud::kubelike::instance_name;
 use crate::cloud::translate::json::list;
-use crate::cloud::{CloudError, CreateRequest, PodIdentity, golden, hidden};
+use crate::cloud::{Claim, CloudError, CreateRequest, PodIdentity, golden, hidden};
 
 fn objects(input: &Value, field: &str) -> BTreeMap<String, Option<Value>> {
     let map = input.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
@@ -29,6 +29,14 @@ fn the_policys_labels_and_annotations_are_on_the_instance_and_never_replace_its_
     assert_eq!(pod["metadata"]["labels"][tag::POD_UID], uid);
     assert_eq!(pod["metadata"]["annotations"]["cost-centre"], "7");
     assert_eq!(pod["metadata"]["annotations"][tag::POD_NAME], input["pod"]["metadata"]["name"]);
+}
+
+/// `{"volumes": {claim: what it is bound to, or null}}`.
+fn claims_of(input: &Value) -> translate::Claims {
+    let map = input.get("volumes").and_then(Value::as_object).cloned().unwrap_or_default();
+    let read =
+        |volume: Value| Some(Claim { claim: json!({}), volume: Some(volume).filter(Value::is_object) });
+    map.into_iter().map(|(name, volume)| (name, read(volume))).collect()
 }
 
 fn run(input: &Value) -> Result<Forged, Problem> {
@@ -66,6 +74,7 @@ fn run_with(
         config_maps: objects(input, "configMaps"),
         secrets: objects(input, "secrets"),
         services: list(input, "services").to_vec(),
+        claims: claims_of(input),
     };
     forge(generation, pod, &context, &more(resolved))
 }
@@ -188,6 +197,7 @@ fn shown(result: Result<Forged, Problem>) -> Value {
         Ok(forged) => json!({
             "pod": forged.pod,
             "copies": forged.copies.into_iter().map(|copy| copy.object).collect::<Vec<_>>(),
+            "claims": forged.claims.into_iter().map(|claim| claim.objects).collect::<Vec<_>>(),
             "notices": forged.notices.iter().map(|n| format!("{}: {}", n.reason, n.message)).collect::<Vec<_>>(),
         }),
         Err(Problem::Invalid(text)) => json!({"invalid": text}),

@@ -19,10 +19,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cloud::CreateRequest;
 use crate::cloud::translate::json::{list, only, text};
-use crate::cloud::translate::{self, Notice, Problem, Resolved, Sizes, Sources, service_env};
+use crate::cloud::translate::{self, Claims, Notice, Problem, Resolved, Sizes, Sources, service_env};
 
 use super::address::{self, Wanted};
-use super::disks::Claims;
 use super::names;
 use super::settings::CubeSettings;
 

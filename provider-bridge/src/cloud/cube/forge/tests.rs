@@ -58,6 +58,7 @@ fn resolved(input: &Value) -> Resolved {
         config_maps: objects("configMaps"),
         secrets: objects("secrets"),
         services: list(input, "services").to_vec(),
+        ..Resolved::default()
     }
 }
 

@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::cloud::cube::disks::{self, Claims};
+use crate::cloud::cube::disks;
 use crate::cloud::translate::json::{flag, list, text};
-use crate::cloud::translate::{Kind, Notice, Problem, Sources, content, is_injected_token, items};
+use crate::cloud::translate::{Claims, Kind, Notice, Problem, Sources, content, is_injected_token, items};
 
 /// Every volume that Cube gets.
 pub(super) fn translate(
