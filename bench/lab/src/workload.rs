@@ -26,6 +26,14 @@ impl Workload {
         }
     }
 
+    /// The same as a StatefulSet, whose pods come and go one after the other.
+    pub fn stateful_set(namespace: &str, name: &str, replicas: u32) -> Self {
+        let mut workload = Self::deployment(namespace, name, replicas);
+        workload.manifest["kind"] = json!("StatefulSet");
+        workload.manifest["spec"]["serviceName"] = json!(name);
+        workload
+    }
+
     /// A Pod of the same kind.
     pub fn pod(namespace: &str, name: &str) -> Self {
         Self {

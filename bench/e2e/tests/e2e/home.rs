@@ -19,9 +19,12 @@ fn whole_node(spec: &mut Value) {
     spec["containers"][0]["resources"]["requests"]["cpu"] = json!("4");
 }
 
-/// A Deployment of three pods, all in the cloud because real nodes were full, under a disruption budget; then real nodes
-/// have room for exactly three.
-async fn overflow(world: &World, ns: &str, min_available: usize) -> Result<()> {
+/// Makes a workload: namespace, name, replicas.
+type Make = fn(&str, &str, u32) -> Workload;
+
+/// A workload of three pods, all in the cloud because real nodes were full, under a disruption budget; then real nodes have
+/// room for exactly three.
+async fn overflow(world: &World, ns: &str, make: Make, min_available: usize) -> Result<()> {
     world.namespace(ns).await?;
     let policy = json!({
         "apiVersion": "burst.io/v1alpha1", "kind": "BurstPolicy", "metadata": {"namespace": ns, "name": "web"},
@@ -40,7 +43,7 @@ async fn overflow(world: &World, ns: &str, min_available: usize) -> Result<()> {
     let placed = world.running(ns, REAL_NODES).await?;
     ensure!(placed == Placement { local: REAL_NODES, burst: 0 }, "{placed:?}");
     world.governs(ns, &[("app", "web")]).await?;
-    world.lab.apply(&Workload::deployment(ns, "web", 3).spec(whole_node).text()).await?;
+    world.lab.apply(&make(ns, "web", 3).spec(whole_node).text()).await?;
     let placed = world.running(ns, REAL_NODES + 3).await?;
     ensure!(placed == Placement { local: REAL_NODES, burst: 3 }, "{placed:?}");
     world.lab.kubectl(&["delete", "deployment", "others", "-n", ns]).await?;
@@ -80,7 +83,7 @@ async fn moves(world: &World, ns: &str) -> Result<Vec<Value>> {
 /// Three in the cloud, three at home, and never more than one on its way.
 pub(crate) async fn pods_come_home_one_by_one(world: Arc<World>) -> Result<()> {
     let ns = "home";
-    overflow(&world, ns, 2).await?;
+    overflow(&world, ns, Workload::deployment, 2).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let watchman = tokio::spawn(fewest(world.clone(), ns, stop.clone()));
     let home = eventually_within(PATIENCE, "three pods at home", || async {
@@ -117,7 +120,7 @@ pub(crate) async fn pods_come_home_one_by_one(world: Arc<World>) -> Result<()> {
 /// No pod may be missing: all are asked for, none is moved. Without the budget they come.
 pub(crate) async fn a_disruption_budget_keeps_them(world: Arc<World>) -> Result<()> {
     let ns = "home-kept";
-    overflow(&world, ns, 3).await?;
+    overflow(&world, ns, Workload::deployment, 3).await?;
     let before = asked("later").await?;
     eventually_within(PATIENCE, "moves that were put off", || async {
         let later = asked("later").await?;
@@ -137,6 +140,33 @@ pub(crate) async fn a_disruption_budget_keeps_them(world: Arc<World>) -> Result<
     })
     .await?;
     world.clean(ns).await
+}
+
+/// A StatefulSet's pods come home under their names: each is another pod, and its predecessor is gone before it starts.
+pub(crate) async fn a_stateful_set_comes_home_under_its_names(world: Arc<World>) -> Result<()> {
+    let ns = "home-stateful";
+    overflow(&world, ns, Workload::stateful_set, 2).await?;
+    let (wanted, before) = (BTreeSet::from(["web-0", "web-1", "web-2"]), uids(&world, ns).await?);
+    eventually_within(PATIENCE, "web-0, web-1 and web-2 at home", || async {
+        let pods = world.pods(ns).await?;
+        let called: BTreeSet<&str> = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
+        let placed = Placement::of(&pods);
+        ensure!(placed == Placement { local: 3, burst: 0 } && called == wanted, "{}", names(&pods));
+        Ok(())
+    })
+    .await?;
+    ensure!(uids(&world, ns).await?.is_disjoint(&before), "a pod that was in the cloud is at home");
+    eventually_within(PATIENCE, "no instance is left", || async {
+        let instances = world.instances_of(ns).await?;
+        ensure!(instances.is_empty(), "{}", Value::from(instances));
+        Ok(())
+    })
+    .await?;
+    world.clean(ns).await
+}
+
+async fn uids(world: &World, ns: &str) -> Result<BTreeSet<String>> {
+    Ok(world.pods(ns).await?.iter().map(|pod| pod["metadata"]["uid"].to_string()).collect())
 }
 
 /// How many moves ended so.

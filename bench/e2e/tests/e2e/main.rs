@@ -80,6 +80,7 @@ const CASES: &[(&str, Case)] = cases![
     stockout::without_a_grant_nothing_is_created,
     scale_in::cloud_pods_go_first_in_the_users_order,
     home::pods_come_home_one_by_one,
+    home::a_stateful_set_comes_home_under_its_names,
     home::a_disruption_budget_keeps_them,
     cloud_answers::refusals_are_told_and_survived,
     clouds::eci_and_cube_stand_beside,
