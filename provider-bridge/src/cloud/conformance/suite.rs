@@ -20,6 +20,7 @@ macro_rules! suite {
             suite!(@promises $open:
                 an_instance_is_told_with_its_identity,
                 the_same_uid_is_adopted,
+                a_pod_that_was_changed_keeps_its_instance,
                 adopted_after_a_restart,
                 a_lost_answer_makes_no_second_instance,
                 a_successor_of_the_same_name_is_another,
@@ -261,6 +262,20 @@ async fn what_is_taken_away_is_told(subject: &dyn Subject) {
     let failed = |instance: &Instance| instance.status["phase"] == "Failed";
     assert!(of("u-1").is_none_or(failed), "{all:?}");
     assert!(of("u-2").is_some_and(|instance| !failed(instance) && !instance.deleting), "{all:?}");
+}
+
+/// No cloud changes a running instance here: whoever edits a running pod gets neither a second instance nor a new one.
+async fn a_pod_that_was_changed_keeps_its_instance(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let made = create(provider, "u-1", "web").await;
+    let mut changed = request("u-1", "web");
+    let mut object = (*changed.object).clone();
+    object["spec"]["containers"][0]["image"] = json!("uhub.service.ucloud.cn/shop/nginx:2");
+    object["metadata"]["labels"]["app"] = json!("other");
+    changed.object = Arc::new(object);
+    let again = provider.create(&changed, &Home).await.unwrap();
+    assert_eq!((&again.id, again.created, again.deleting), (&made.id, made.created, false));
+    assert_eq!(listed(provider).await, ["u-1"]);
 }
 
 /// A word that no document knows means neither that the instance is gone nor how its pod ended.
