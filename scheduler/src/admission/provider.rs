@@ -39,11 +39,13 @@ pub(super) fn opinion(
     pod: &PodFacts,
     object: &Value,
 ) -> Opinion {
-    let could_go_to = || snapshot.virtual_nodes().filter(|node| could_go(node, provider, pod));
+    let could_go_to: Vec<&NodeRow> =
+        snapshot.virtual_nodes().filter(|node| could_go(node, provider, pod)).collect();
     // Which of a provider's nodes it will be is not known here, so one with network interop speaks for all of them.
     let mut asked: BTreeMap<&str, bool> = BTreeMap::new();
-    for node in could_go_to() {
-        *asked.entry(node.provider.as_deref().unwrap_or_default()).or_default() |= node.interop();
+    for node in &could_go_to {
+        let interop = asked.entry(node.provider.as_deref().unwrap_or_default()).or_default();
+        *interop = *interop || node.interop();
     }
     let names: BTreeSet<&str> = asked.keys().copied().collect();
     let found: Vec<_> =
@@ -57,8 +59,8 @@ pub(super) fn opinion(
     if unable.len() < names.len() {
         let able = all().filter(|name| !unable.contains(name));
         let able = if unable.is_empty() { BTreeSet::new() } else { able.collect() };
-        let nodes =
-            could_go_to().filter(|node| !unable.contains(node.provider.as_deref().unwrap_or_default()));
+        let can = |node: &&NodeRow| !unable.contains(node.provider.as_deref().unwrap_or_default());
+        let nodes = could_go_to.into_iter().filter(can);
         return Opinion {
             nodes: nodes.map(|node| node.name.clone()).collect(),
             open: all().collect(),

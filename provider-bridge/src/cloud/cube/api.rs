@@ -33,10 +33,6 @@ const CONTAINERS_AGE: Duration = Duration::from_secs(60);
 const METRIC_SECONDS: i64 = 300;
 /// How often a list that changed under our hands is begun anew.
 const LIST_ATTEMPTS: usize = 5;
-/// A create goes by a list that is no older than this…
-const LOOK_AGE: Duration = Duration::from_secs(5);
-/// …or than so many times what reading one takes.
-const LOOK_LISTS: u32 = 3;
 
 /// A create whose answer has not come.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +42,10 @@ pub(super) struct Sent {
     pub(super) prepaid: bool,
 }
 
-/// A complete list, when it began and how long it took to read.
+/// A complete list and when it began.
 #[derive(Clone, Debug)]
 struct Listed {
     began: Instant,
-    took: Duration,
     pods: Arc<Vec<Instance>>,
     containers: Arc<Containers>,
 }
@@ -186,12 +181,7 @@ impl Api {
             pods.push(shown.instance);
         }
         let pods = Arc::new(pods);
-        memory.listed = Some(Listed {
-            began,
-            took: began.elapsed(),
-            pods: Arc::clone(&pods),
-            containers: Arc::new(containers),
-        });
+        memory.listed = Some(Listed { began, pods: Arc::clone(&pods), containers: Arc::new(containers) });
         Ok(pods)
     }
 
@@ -315,31 +305,12 @@ impl Api {
         memory.listed = None;
     }
 
-    /// Whether something that began at this moment is new enough to show that a pod, of which nothing was sent, is not
-    /// there. Where reading everything takes long, older lists are as good: else every create waits for a list of its own.
-    pub(super) fn look_since(&self, now: Instant) -> Instant {
-        let took = self.memory().listed.as_ref().map(|listed| listed.took).unwrap_or_default();
-        now.checked_sub(look_age(took)).unwrap_or(now)
+    /// How old a list may be that shows that a pod, of which nothing was sent, is not there.
+    pub(super) const fn look_age() -> Duration {
+        Duration::from_secs(5)
     }
-}
-
-/// How old a list may be that a create goes by, if the last one took so long to read.
-fn look_age(took: Duration) -> Duration {
-    LOOK_AGE.max(took.saturating_mul(LOOK_LISTS))
 }
 
 fn unreadable(id: &str, why: &str) -> Refusal {
     Refusal::Unknown(format!("Cube pod {id}: the answer cannot be read: {why}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_that_takes_long_is_good_for_longer() {
-        for (took, age) in [(0, 5_000), (1_600, 5_000), (2_000, 6_000), (20_000, 60_000)] {
-            assert_eq!(look_age(Duration::from_millis(took)), Duration::from_millis(age));
-        }
-    }
 }

@@ -66,7 +66,7 @@ async fn look(api: &Api, uid: &str, sent: Option<Sent>) -> Result<Option<Instanc
         return Ok(Some(made.instance));
     }
     let now = Instant::now();
-    let since = if sent.is_some() { now } else { api.look_since(now) };
+    let since = if sent.is_some() { now } else { now.checked_sub(Api::look_age()).unwrap_or(now) };
     let all = api.list_since(since).await?;
     let mine: Vec<&Instance> = all.iter().filter(|instance| instance.pod.uid == uid).collect();
     match oldest(&mine) {
