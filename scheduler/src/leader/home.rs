@@ -58,18 +58,14 @@ impl Visit<'_> {
     fn pod(&self, uid: &str) -> Option<&Arc<GovernedPod>> {
         self.pods.iter().find(|pod| pod.uid() == uid)
     }
-
-    fn settled(&self) -> Vec<Move> {
-        home::settled(self.ledger, self.claims, self.world.now)
-    }
 }
 
 impl Term<'_> {
     /// Looks whether a pod of the policy may move, and moves it; returns when to look again.
     pub(super) async fn home(&mut self, visit: &Visit<'_>) -> Duration {
         let (policy, now) = (visit.policy, visit.world.now);
-        let promises =
-            visit.settled().iter().filter_map(|one| one.in_flight(visit.claims, now)).cloned().collect();
+        let in_flight = visit.ledger.moves.iter().filter_map(|one| one.in_flight(visit.claims, now));
+        let promises = in_flight.cloned().collect();
         self.memory.home.promises.insert(policy.to_owned(), promises);
         let guests = match home::guests(visit.spec, visit.ledger, visit.claims, now) {
             Ok(guests) => guests,
@@ -172,7 +168,7 @@ impl Term<'_> {
                 self.moved(pod, &may);
                 continue;
             }
-            let mut moves = visit.settled();
+            let mut moves = visit.ledger.moves.clone();
             moves.push(one);
             let noted = self.desk.note(visit.policy, moves, self.claim).await;
             if !noted.map_err(|later| later.to_string())? {

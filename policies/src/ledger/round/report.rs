@@ -3,7 +3,7 @@
 use super::{Claim, Grant, GrantState, Ledger, NodeClass, Policy, Round, Seat, Side, counted};
 use crate::{
     burst_policy::{Limit, Usage},
-    ledger::{Plan, Wake, limits::shown},
+    ledger::{Plan, Wake, home, limits::shown},
     resources::Resources,
     selector::Term,
 };
@@ -18,7 +18,11 @@ impl Round<'_> {
                 self.ledger.settled = 0;
             }
         }
-        let changed = self.ledger.grants != before.grants || self.ledger.serial != before.serial;
+        // Noted while it can be seen: a successor that goes again must not bring the promise back.
+        self.ledger.moves = home::settled(before, self.claims, self.world.now);
+        let changed = self.ledger.grants != before.grants
+            || self.ledger.serial != before.serial
+            || self.ledger.moves != before.moves;
         Plan {
             changed,
             wake: self.claims.iter().filter_map(|c| self.wake(c)).collect(),

@@ -236,6 +236,25 @@ fn one_at_a_time_until_the_successor_is_bound_or_a_minute_passed() {
 }
 
 #[test]
+fn what_became_of_a_move_stays_known() {
+    let mut sky = Sky::new();
+    let first = sky.look().ready.remove(0);
+    sky.ledger.moves = vec![first];
+    let home = Claim { node: on("real", NodeClass::Real, "", ""), ..away("n", 1001) };
+    sky.claims.retain(|claim| claim.uid == "b");
+    sky.claims.push(home);
+    sky.scene.now = 1002;
+    let plan = sky.scene.plan(&sky.spec, &sky.ledger, &sky.claims);
+    assert!(plan.changed, "it is written");
+    sky.ledger = plan.ledger;
+    sky.claims.pop();
+    assert_eq!(sky.ready(), "b", "the successor was at home and is gone: its room is free at once");
+    sky.scene.now += home::HOUR;
+    let plan = sky.scene.plan(&sky.spec, &sky.ledger, &sky.claims);
+    assert!(plan.ledger.moves.is_empty() && plan.changed, "after an hour it counts no more");
+}
+
+#[test]
 fn the_pace_counts_an_hour_back() {
     let pace = |moves: &[Seconds], most, now| home::pace(moves.iter().copied(), most, now);
     assert_eq!(pace(&[], 1, 0), Ok(()));
