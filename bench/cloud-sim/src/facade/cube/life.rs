@@ -115,10 +115,7 @@ pub(super) fn create(
     } else if !cube.subnets.is_empty() {
         return Err(CubeError::parameter("SubnetId", "it does not exist"));
     }
-    let attached = attached(front);
-    if let Some(disk) = pod::disks(&checked.given).find(|disk| attached.contains_key(*disk)) {
-        return Err(CubeError::parameter("Pod", &format!("udisk {disk} is attached to another pod")));
-    }
+    free(front, &checked.given)?;
     if let Some(refused) = CubeError::account(standing.state) {
         return Err(refused);
     }
@@ -140,6 +137,18 @@ pub(super) fn create(
     let created = created.ok_or_else(|| CubeError::new(150, "The id is taken"))?;
     front.cloud.launch(&created, plan, checked.size, stock_out);
     Ok(json!({"CubeId": id, "Pod": encoded(&created)?}))
+}
+
+/// Refuses a pod whose disk another one has. To know that, all pods have to be read: only for pods with disks.
+fn free(front: &Front, given: &Value) -> Result<(), CubeError> {
+    let mut disks = pod::disks(given).peekable();
+    if disks.peek().is_none() {
+        return Ok(());
+    }
+    let attached = attached(front);
+    disks.find(|disk| attached.contains_key(*disk)).map_or(Ok(()), |disk| {
+        Err(CubeError::parameter("Pod", &format!("udisk {disk} is attached to another pod")))
+    })
 }
 
 /// The UDisks of all pods, and whose each is.
