@@ -62,7 +62,32 @@ pub(crate) fn answer(front: &Arc<Front>, call: &Call) -> Result<Response<Body>, 
     Ok(reply(StatusCode::OK, value.to_string()))
 }
 
-fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, ApiError> {
+/// A state that is shown whatever is true.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::facade) struct Force {
+    pub(in crate::facade) id: String,
+    /// `null` ends it.
+    pub(in crate::facade) status: Option<String>,
+}
+
+/// Whether states between are kept.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::facade) struct Hold {
+    pub(in crate::facade) id: String,
+    pub(in crate::facade) held: bool,
+}
+
+/// A zone that is lost.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::facade) struct Lost {
+    pub(in crate::facade) zone: String,
+}
+
+/// The body of a control call.
+pub(in crate::facade) fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, ApiError> {
     serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 

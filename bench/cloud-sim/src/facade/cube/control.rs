@@ -3,34 +3,13 @@
 use std::sync::{Arc, PoisonError};
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::control::{Force, Hold, Lost, read};
 use super::super::{Call, Front};
 use super::life::{self, change, set};
 use super::{Cube, Variants};
 use crate::error::ApiError;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Force {
-    id: String,
-    /// `null` ends it.
-    status: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Hold {
-    id: String,
-    held: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Lost {
-    zone: String,
-}
 
 /// Answers a control call that is this API's own; `None`: there is no such call.
 pub(in crate::facade) fn answer(
@@ -73,8 +52,4 @@ fn mark(front: &Front, id: &str, field: &str, value: Value) -> Result<Value, Api
     life::by_id(front, id).ok_or_else(|| ApiError::bad_request(format!("there is no pod {id:?}")))?;
     change(front, id, |object| set(object, "cube", field, value));
     Ok(json!({}))
-}
-
-fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, ApiError> {
-    serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(error.to_string()))
 }

@@ -7,6 +7,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::control::{Force, Hold, Lost, read};
 use super::super::{Call, Front};
 use super::change;
 use super::error::EciError;
@@ -20,27 +21,6 @@ struct Reclaim {
     id: String,
     /// Between the warning and the end; 180 if absent.
     notice_seconds: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Force {
-    id: String,
-    /// `null` ends it.
-    status: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Hold {
-    id: String,
-    held: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Lost {
-    zone: String,
 }
 
 /// Answers a control call that is this API's own; `None`: there is no such call.
@@ -70,10 +50,6 @@ pub(in crate::facade) fn answer(
         }
         _ => return None,
     })
-}
-
-fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, ApiError> {
-    serde_json::from_slice(&call.body).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
 fn said(error: &EciError) -> ApiError {
