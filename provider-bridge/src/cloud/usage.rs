@@ -1,6 +1,9 @@
 //! What instances use, in the words of Kubernetes' `stats/v1alpha1`: as much of it as a cloud tells.
 
+use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
+
+use super::CloudError;
 
 /// What one instance uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +29,30 @@ pub struct ContainerUsage {
     pub core_nano_seconds: Option<u64>,
     /// Memory.
     pub memory: Memory,
+}
+
+/// What is used, as far as calls are answered; a refusal where none is. Calls end at the first refusal that is not one
+/// instance's `own` trouble: whoever asks again in some seconds will see more, and others need the calls.
+pub(in crate::cloud) async fn gather<R: Into<CloudError>>(
+    answers: impl Stream<Item = Result<Vec<Usage>, R>>,
+    own: impl Fn(&R) -> bool,
+) -> Result<Vec<Usage>, CloudError> {
+    let mut answers = std::pin::pin!(answers);
+    let (mut found, mut refused) = (Vec::new(), None);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(usages) => found.extend(usages),
+            Err(refusal) if own(&refusal) => drop(refused.get_or_insert(refusal)),
+            Err(refusal) => {
+                refused = Some(refusal);
+                break;
+            }
+        }
+    }
+    match refused {
+        Some(refusal) if found.is_empty() => Err(refusal.into()),
+        _ => Ok(found),
+    }
 }
 
 /// Memory in bytes.
@@ -71,4 +98,41 @@ pub struct Interface {
     pub tx_bytes: u64,
     /// Errors while sending.
     pub tx_errors: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    /// `answers` are UIDs or refusals; what comes of them, and how many were read.
+    async fn check(answers: &[Result<&str, &str>], expected: Result<&[&str], &str>, read: usize) {
+        let mut asked = 0;
+        let answers = answers.iter().inspect(|_| asked += 1).map(|answer| match answer {
+            Ok(uid) => Ok(vec![Usage { pod_uid: (*uid).to_owned(), ..Usage::default() }]),
+            Err(text) => Err(CloudError::Retryable((*text).to_owned())),
+        });
+        let of_itself = |error: &CloudError| error.to_string().contains("itself");
+        let found = gather(stream::iter(answers), of_itself).await;
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => {
+                let found: Vec<&str> = found.iter().map(|usage| usage.pod_uid.as_str()).collect();
+                assert_eq!(found, expected);
+            }
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (found, expected) => panic!("{found:?}, not {expected:?}"),
+        }
+        assert_eq!(asked, read);
+    }
+
+    #[tokio::test]
+    async fn what_is_answered_counts_and_a_refusal_only_where_nothing_is() {
+        check(&[], Ok(&[]), 0).await;
+        check(&[Ok("a"), Ok("b")], Ok(&["a", "b"]), 2).await;
+        check(&[Err("itself 1"), Ok("b"), Err("itself 2")], Ok(&["b"]), 3).await;
+        check(&[Ok("a"), Err("slow down"), Ok("c")], Ok(&["a"]), 2).await;
+        check(&[Err("itself 1"), Err("itself 2")], Err("itself 1"), 2).await;
+        check(&[Err("itself 1"), Err("slow down"), Ok("c")], Err("slow down"), 2).await;
+    }
 }

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use policies::resources::Resources;
 
-use crate::cloud::usage::{ContainerUsage, Memory, Usage};
+use crate::cloud::usage::{ContainerUsage, Memory, Usage, gather};
 use crate::cloud::{CloudError, Instance};
 
 use super::api::Api;
@@ -31,35 +31,20 @@ pub(super) async fn read(api: &Api, instances: &[Instance]) -> Result<Vec<Usage>
         let Some(all) = containers.get(&instance.id) else { continue };
         pods.push(pod(api, instance, all, [cpu, memory], now));
     }
-    let mut pods = stream::iter(pods).buffer_unordered(AT_ONCE);
-    let (mut found, mut refused) = (Vec::new(), None);
-    while let Some(pod) = pods.next().await {
-        match pod {
-            Ok(usage) if usage.containers.is_empty() => {}
-            Ok(usage) => found.push(usage),
-            // This pod's own trouble, for example that it is gone.
-            Err(refusal @ Refusal::Cloud(CloudError::Invalid(_) | CloudError::Gone(_))) => {
-                refused.get_or_insert(refusal);
-            }
-            Err(refusal) => {
-                refused = Some(refusal);
-                break;
-            }
-        }
-    }
-    match refused {
-        Some(refusal) if found.is_empty() => Err(refusal.into()),
-        _ => Ok(found),
-    }
+    // For example that the pod is gone.
+    let own =
+        |refusal: &Refusal| matches!(refusal, Refusal::Cloud(CloudError::Invalid(_) | CloudError::Gone(_)));
+    gather(stream::iter(pods).buffer_unordered(AT_ONCE), own).await
 }
 
+/// What one pod uses; nothing where no container has a value.
 async fn pod(
     api: &Api,
     instance: &Instance,
     all: &[(String, Resources)],
     [cpu, memory]: [&String; 2],
     now: Timestamp,
-) -> Result<Usage, Refusal> {
+) -> Result<Vec<Usage>, Refusal> {
     let mut containers = Vec::new();
     for (name, limits) in all {
         let of = (instance.id.as_str(), name.as_str());
@@ -74,7 +59,10 @@ async fn pod(
             memory: Memory { usage: memory, working_set: memory, ..Memory::default() },
         });
     }
-    Ok(Usage { pod_uid: instance.pod.uid.clone(), containers, interfaces: Vec::new() })
+    if containers.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Usage { pod_uid: instance.pod.uid.clone(), containers, interfaces: Vec::new() }])
 }
 
 /// So many percent of a whole; nonsense is nothing.

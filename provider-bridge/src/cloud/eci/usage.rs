@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures::stream::{self, StreamExt as _};
 use serde_json::json;
 
-use crate::cloud::usage::{ContainerUsage, Interface, Memory, Usage};
+use crate::cloud::usage::{ContainerUsage, Interface, Memory, Usage, gather};
 use crate::cloud::{CloudError, Instance};
 
 use super::action::{Action, Operation};
@@ -22,34 +22,21 @@ pub(super) async fn read(api: &Api, instances: &[Instance]) -> Result<Vec<Usage>
     let mut pages = Vec::new();
     for twenty in instances.chunks(GROUPS_PER_PAGE) {
         let ids: Vec<&str> = twenty.iter().map(|one| one.id.as_str()).collect();
-        pages.push(page(api, json!(ids).to_string()));
+        pages.push(page(api, json!(ids).to_string(), &by_id));
     }
-    let mut pages = stream::iter(pages).buffer_unordered(AT_ONCE);
-    let (mut found, mut refused) = (Vec::new(), None);
-    while let Some(page) = pages.next().await {
-        match page {
-            Ok(metrics) => found.extend(metrics.monitor_datas.iter().filter_map(|group| {
-                let instance = by_id.get(group.container_group_id.as_str())?;
-                // RFC 3339 in UTC: the latest is the greatest.
-                let latest = group.records.iter().max_by(|a, b| a.timestamp.cmp(&b.timestamp))?;
-                usage(&instance.pod.uid, latest)
-            })),
-            Err(refusal) => {
-                refused = Some(refusal);
-                // Whoever asks again in some seconds will see more; the others need the calls.
-                break;
-            }
-        }
-    }
-    match refused {
-        Some(refusal) if found.is_empty() => Err(refusal.into()),
-        _ => Ok(found),
-    }
+    gather(stream::iter(pages).buffer_unordered(AT_ONCE), |_| false).await
 }
 
-async fn page(api: &Api, ids: String) -> Result<Metrics, Refusal> {
+async fn page(api: &Api, ids: String, by_id: &HashMap<&str, &Instance>) -> Result<Vec<Usage>, Refusal> {
     let parameters = vec![("ContainerGroupIds".to_owned(), ids)];
-    api.client.call(&Operation::new(Action::DescribeMetrics, ""), parameters).await
+    let metrics: Metrics = api.client.call(&Operation::new(Action::DescribeMetrics, ""), parameters).await?;
+    let of = |group: &answers::GroupMetrics| {
+        let instance = by_id.get(group.container_group_id.as_str())?;
+        // RFC 3339 in UTC: the latest is the greatest.
+        let latest = group.records.iter().max_by(|a, b| a.timestamp.cmp(&b.timestamp))?;
+        usage(&instance.pod.uid, latest)
+    };
+    Ok(metrics.monitor_datas.iter().filter_map(of).collect())
 }
 
 /// A point without a date, or without any container, is none.
