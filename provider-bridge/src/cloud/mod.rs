@@ -33,6 +33,7 @@ pub mod kubernetes;
 pub mod mock;
 mod polling;
 mod sessions;
+mod task_stream;
 mod translate;
 pub mod usage;
 

@@ -5,17 +5,14 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use futures::Stream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::task_stream::TaskStream;
 use super::{CloudError, Instance, InstanceEvent};
 
 /// Events that may wait for the reader.
@@ -32,19 +29,8 @@ pub(super) const MADE_PATIENCE: Duration = Duration::from_secs(30);
 
 type Item = Result<InstanceEvent, CloudError>;
 
-/// The stream given to the bridge; dropping it ends the task.
-pub(super) struct InstanceStream {
-    events: mpsc::Receiver<Item>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl Stream for InstanceStream {
-    type Item = Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        self.events.poll_recv(cx)
-    }
-}
+/// What is given to the bridge.
+pub(super) type InstanceStream = TaskStream<Item>;
 
 /// The reader of the stream is gone.
 pub(super) struct Closed;
@@ -69,9 +55,7 @@ pub(super) trait Looks: Send + Sync + 'static {
 
 /// Starts looking. Must be called inside a Tokio runtime.
 pub(super) fn start(looks: impl Looks) -> InstanceStream {
-    let (sender, events) = mpsc::channel(DEPTH);
-    let told = Told { sender, seen: HashMap::new() };
-    InstanceStream { events, _task: AbortOnDropHandle::new(tokio::spawn(run(looks, told))) }
+    TaskStream::start(DEPTH, |sender| run(looks, Told { sender, seen: HashMap::new() }))
 }
 
 async fn run(mut looks: impl Looks, mut told: Told) {

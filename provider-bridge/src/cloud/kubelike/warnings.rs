@@ -6,19 +6,16 @@
 //! them, is asked again after a long time.
 
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Stream;
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
+use crate::cloud::task_stream::TaskStream;
 use crate::cloud::{CloudError, Warning};
 
 use super::api::{Api, PAGE};
@@ -38,25 +35,9 @@ const DEPTH: usize = 256;
 /// After how long a cloud that has no events to read is asked again.
 const LONG: Duration = Duration::from_mins(10);
 
-/// The stream given to the bridge; dropping it ends the task.
-pub(in crate::cloud) struct WarningStream {
-    warnings: mpsc::Receiver<Warning>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl Stream for WarningStream {
-    type Item = Warning;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Warning>> {
-        self.warnings.poll_recv(cx)
-    }
-}
-
 /// Starts listening. Must be called inside a Tokio runtime.
-pub(in crate::cloud) fn start(api: Arc<Api>) -> WarningStream {
-    let (sender, warnings) = mpsc::channel(DEPTH);
-    let listener = Listener { api, sender, position: None, last: None };
-    WarningStream { warnings, _task: AbortOnDropHandle::new(tokio::spawn(listener.run())) }
+pub(in crate::cloud) fn start(api: Arc<Api>) -> TaskStream<Warning> {
+    TaskStream::start(DEPTH, |sender| Listener { api, sender, position: None, last: None }.run())
 }
 
 /// An event of the cloud, reduced.

@@ -6,20 +6,17 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
-use futures::Stream;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tokio_util::task::AbortOnDropHandle;
 
+use crate::cloud::task_stream::TaskStream;
 use crate::cloud::{CloudError, InstanceEvent};
 
 use super::api::Api;
@@ -42,32 +39,19 @@ const CLEANUPS: usize = 16;
 
 type Item = Result<InstanceEvent, CloudError>;
 
-/// The stream given to the bridge; dropping it ends the task.
-pub(in crate::cloud) struct InstanceStream {
-    events: mpsc::Receiver<Item>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl Stream for InstanceStream {
-    type Item = Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        self.events.poll_recv(cx)
-    }
-}
-
 /// Starts watching. Must be called inside a Tokio runtime.
-pub(in crate::cloud) fn start(api: Arc<Api>) -> InstanceStream {
-    let (sender, events) = mpsc::channel(DEPTH);
-    let watcher = Watcher {
-        api,
-        sender,
-        position: None,
-        cleanups: JoinSet::new(),
-        swept: None,
-        claims: claims::Seen::default(),
-    };
-    InstanceStream { events, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
+pub(in crate::cloud) fn start(api: Arc<Api>) -> TaskStream<Item> {
+    TaskStream::start(DEPTH, |sender| {
+        let watcher = Watcher {
+            api,
+            sender,
+            position: None,
+            cleanups: JoinSet::new(),
+            swept: None,
+            claims: claims::Seen::default(),
+        };
+        watcher.run()
+    })
 }
 
 /// The reader of the stream is gone.
