@@ -3,7 +3,7 @@
 mod bills;
 mod runner;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lab::{CloudRuntime, Lab, LabOptions, SchedulerChoice, Stack, StackOptions, Workload, eventually_within};
@@ -92,6 +92,20 @@ impl World {
         .await
     }
 
+    /// Namespaces and policies of the whole cluster that are there now, as kubectl names them.
+    pub(crate) async fn left_by_cases(&self) -> Result<BTreeSet<String>> {
+        let all = self.lab.kubectl(&["get", "namespaces,clusterburstpolicies", "-o", "name"]).await?;
+        Ok(all.lines().map(str::to_owned).collect())
+    }
+
+    /// Removes one of them, a namespace with all that is in it.
+    pub(crate) async fn remove(&self, left: &str) -> Result<()> {
+        match left.strip_prefix("namespace/") {
+            Some(namespace) => self.clean(namespace).await,
+            None => self.lab.kubectl(&["delete", left]).await.map(drop),
+        }
+    }
+
     /// Waits until admission knows the policy object of a namespace: until a pod with these labels that asks for a core
     /// comes out of it governed.
     ///
@@ -107,6 +121,20 @@ impl World {
             Ok(())
         })
         .await
+    }
+
+    /// What kubectl tells whoever applies this, its warnings among it; nothing is applied.
+    ///
+    /// # Errors
+    /// When it is refused; the text is why.
+    pub async fn told_of(&self, manifest: &Value) -> Result<String> {
+        let file = self.lab.dir().join("told-of.json");
+        std::fs::write(&file, manifest.to_string())?;
+        let path = file.to_str().context("the lab's folder")?;
+        let output = self.lab.kubectl_output(&["apply", "--dry-run=server", "-f", path]).await?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{text}");
+        Ok(text)
     }
 
     /// All pods of a namespace.

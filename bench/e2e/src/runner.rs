@@ -53,7 +53,7 @@ fn run(
             let (world, handle) = (world.clone(), tokio.handle().clone());
             Trial::test(name, move || {
                 let world = world.ok_or("no lab was started for this case")?;
-                handle.block_on(case(world)).map_err(|error| Failed::from(format!("{error:#}")))
+                handle.block_on(alone(world, case)).map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
         .collect();
@@ -69,6 +69,20 @@ fn run(
         ensure!(twice.is_empty(), "pods were billed twice at once:\n{}", twice.join("\n"));
     }
     Ok(conclusion.exit_code())
+}
+
+/// Runs a case; what a failed one leaves behind is taken away, so that the next ones fail only for reasons of their own.
+async fn alone(world: Arc<World>, case: Case) -> Result<()> {
+    let before = world.left_by_cases().await?;
+    let result = case(world.clone()).await;
+    if result.is_err() {
+        for left in world.left_by_cases().await?.difference(&before) {
+            if let Err(error) = world.remove(left).await {
+                say(&format!("{left} of the failed case stays: {error:#}"));
+            }
+        }
+    }
+    result
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -141,19 +141,13 @@ pub(crate) async fn label_on_deployment_stateful_set_and_job(world: Arc<World>) 
 pub(crate) async fn load_balancers_are_warned_of(world: Arc<World>) -> Result<()> {
     let ns = "huawei-balancer";
     world.namespace(ns).await?;
-    let file = world.lab.dir().join("huawei-balancer.json");
-    let path = file.to_str().context("the lab's folder")?;
     let said = async |annotations: Value| {
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"namespace": ns, "name": "web", "annotations": annotations},
             "spec": {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
         });
-        std::fs::write(&file, service.to_string())?;
-        let output = world.lab.kubectl_output(&["apply", "--dry-run=server", "-f", path]).await?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "{text}");
-        anyhow::Ok(text)
+        world.told_of(&service).await
     };
     let checked = json!({"kubernetes.io/elb.class": "performance",
         "kubernetes.io/elb.health-check-option": r#"{"protocol": "TCP", "monitor_port": "8081"}"#});

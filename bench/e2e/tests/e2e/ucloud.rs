@@ -237,6 +237,16 @@ pub(crate) async fn running_at_cube(world: &World, ns: &str, count: usize) -> Re
     .await
 }
 
+/// Waits until the namespace has no pod and Cube no instance.
+async fn nothing_left(world: &World, ns: &str) -> Result<()> {
+    eventually_within(PATIENCE, "nothing is left", || async {
+        let (pods, open) = (world.pods(ns).await?, instances(world).await?);
+        ensure!(pods.is_empty() && open.is_empty(), "{} pods, {} instances", pods.len(), open.len());
+        Ok(())
+    })
+    .await
+}
+
 /// Waits until the events of a pod say something.
 pub(crate) async fn told(world: &World, ns: &str, pod: &str, words: &[&str]) -> Result<()> {
     let selector = format!("involvedObject.name={pod}");
@@ -379,12 +389,7 @@ async fn disabled(world: &World, ns: &str) -> Result<()> {
     for node in [cube_node(0), cube_node(1)] {
         world.lab.kubectl(&["drain", &node, "--force", "--timeout=60s"]).await?;
     }
-    eventually_within(PATIENCE, "nothing is left after the drain", || async {
-        let (pods, open) = (world.pods(ns).await?, instances(world).await?);
-        ensure!(pods.is_empty() && open.is_empty(), "{} pods, {} instances", pods.len(), open.len());
-        Ok(())
-    })
-    .await
+    nothing_left(world, ns).await
 }
 
 /// Pods of a StatefulSet come one after the other under names that stay: a successor is another Cube pod, made when the
@@ -399,19 +404,10 @@ async fn stateful(world: &World, ns: &str) -> Result<()> {
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "db", "namespace": ns},
         "spec": {"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Ingress"]},
     });
-    let file = world.lab.dir().join("ucloud-network-policy.json");
-    std::fs::write(&file, policy.to_string())?;
-    let path = file.to_str().context("the lab's folder")?;
-    let said = async || {
-        let output = world.lab.kubectl_output(&["apply", "--dry-run=server", "-f", path]).await?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "{text}");
-        anyhow::Ok(text)
-    };
-    ensure!(!said().await?.contains("Warning"), "nothing bursts in this namespace");
+    ensure!(!world.told_of(&policy).await?.contains("Warning"), "nothing bursts in this namespace");
     world.lab.kubectl(&["label", "namespace", ns, "burst.io/active=true"]).await?;
     eventually_within(PATIENCE, "the NetworkPolicy is said to have no effect", || async {
-        let text = said().await?;
+        let text = world.told_of(&policy).await?;
         ensure!(text.contains("Warning") && text.contains("no effect on pods that burst"), "{text}");
         Ok(())
     })
@@ -445,12 +441,7 @@ async fn stateful(world: &World, ns: &str) -> Result<()> {
     })
     .await?;
     world.lab.kubectl(&["scale", "statefulset", "db", "-n", ns, "--replicas=0"]).await?;
-    eventually_within(PATIENCE, "nothing is left", || async {
-        let (pods, open) = (world.pods(ns).await?, instances(world).await?);
-        ensure!(pods.is_empty() && open.is_empty(), "{} pods, {} instances", pods.len(), open.len());
-        Ok(())
-    })
-    .await
+    nothing_left(world, ns).await
 }
 
 /// Cube's API gives no logs and takes no commands: kubectl says so, and where a terminal can be opened. The address of that
