@@ -4,11 +4,13 @@
 //! The suite knows only the trait; how a cloud keeps its promises is tested beside the provider. See
 //! `docs/providers/conformance.md`.
 
+mod far;
 mod subjects;
 mod suite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -56,11 +58,39 @@ trait Subject: Send + Sync {
         false
     }
 
+    /// The next command in the pod's container, or the next client that is attached to it, meets one that says the words of
+    /// the command, gives back what is typed until the input ends, and ends as this says; `None` if none can be run.
+    async fn next_session(&self, _uid: &str) -> Option<Session> {
+        None
+    }
+
+    /// The pod's container gives back what it gets at this port; `None` if its ports cannot be reached.
+    async fn listen(&self, _uid: &str) -> Option<u16> {
+        None
+    }
+
     /// The far side finishes the deletions that were asked for.
     async fn finish_deletions(&self);
 
     /// Texts that must be in no error and no `Debug`.
     fn secrets(&self) -> Vec<&'static str>;
+}
+
+/// How a command of a far side ends.
+struct Session {
+    /// What it prints to standard error.
+    complaint: &'static str,
+    /// Its exit code.
+    code: i32,
+    /// Counts those that run, where the far side knows.
+    running: Arc<AtomicUsize>,
+}
+
+impl Session {
+    /// Commands that run at the far side.
+    fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
 }
 
 /// Why a far side refuses a create.

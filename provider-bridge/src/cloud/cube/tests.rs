@@ -201,12 +201,12 @@ impl Bench {
         self.with(|cloud| cloud.refuse = Some((code, message)));
     }
 
-    /// The pod's instance is in this state, without anybody having asked.
-    pub(in crate::cloud) fn show(&self, uid: &str, phase: &str) {
+    /// The pod's instance has this status, without anybody having asked.
+    pub(in crate::cloud) fn show(&self, uid: &str, status: Value) {
         let mine = |pod: &Value| pod["metadata"]["labels"]["burst.io/pod-uid"] == uid;
         self.with(|cloud| {
             let (_, pod) = cloud.pods.iter_mut().find(|(_, pod)| mine(pod)).expect("a pod");
-            pod["status"] = json!({"phase": phase});
+            pod["status"] = status;
         });
     }
 

@@ -269,7 +269,7 @@ async fn a_command_ends_with_its_code_and_a_followed_log_with_its_container() {
         ExecRequest { command: vec!["x".into()], stdin: false, stdout: true, stderr: true, tty: false };
     eci.exec(&made, "main", &asked, streams).await.unwrap();
     let (mut out, mut err) = (client.stdout, client.stderr);
-    assert_eq!(out.recv().await.as_deref(), Some(&b"out\n"[..]));
+    assert_eq!(out.recv().await.as_deref(), Some(&b"x\n"[..]));
     assert_eq!(err.recv().await.as_deref(), Some(&b"err\n"[..]));
     assert_eq!(client.outcome.await.unwrap(), ExecOutcome::Exited(42));
     cloud.log(&["2026-01-02T03:04:05Z a", "2026-01-02T03:04:06Z b"]);

@@ -6,15 +6,24 @@ use crate::streams::{ExecOutcome, ExecProviderEnd, ExecRequest};
 
 /// Runs until the client closes its input or goes away.
 pub(super) async fn drive(request: ExecRequest, streams: ExecProviderEnd) {
-    let ExecProviderEnd { mut stdin, stdout, outcome, .. } = streams;
-    let said = format!("mock: nothing runs here; the command was {:?}\n", request.command);
-    let mut gone = stdout.send(Bytes::from(said)).await.is_err();
-    while request.stdin && !gone {
-        let Some(typed) = stdin.recv().await else { break };
-        gone = stdout.send(typed).await.is_err();
+    let ExecProviderEnd { mut stdin, stdout, stderr, outcome, .. } = streams;
+    let session = async {
+        let said = format!("mock: nothing runs here; the command was {:?}\n", request.command);
+        drop(stdout.send(Bytes::from(said)).await);
+        while request.stdin
+            && let Some(typed) = stdin.recv().await
+        {
+            drop(stdout.send(typed).await);
+        }
+    };
+    let client_gone = async { tokio::join!(stdout.closed(), stderr.closed()) };
+    tokio::select! {
+        () = session => {
+            // Nobody may be left to be told.
+            let _ = outcome.send(ExecOutcome::Exited(0));
+        }
+        _ = client_gone => {}
     }
-    // Nobody may be left to be told.
-    let _ = outcome.send(ExecOutcome::Exited(0));
 }
 
 #[cfg(test)]

@@ -17,9 +17,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::cloud::usage::Usage;
 use crate::cloud::{
-    ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, Provider, Resolve,
+    ByteStream, Capabilities, CloudError, CreateRequest, Instance, InstanceEvent, PodIdentity, Provider,
+    Resolve,
 };
-use crate::streams::{ExecProviderEnd, ExecRequest, LogOptions};
+use crate::streams::{Connection, ExecProviderEnd, ExecRequest, LogOptions};
 
 use instances::Instances;
 
@@ -144,6 +145,13 @@ impl Provider for MockProvider {
             let _ = stop.run_until_cancelled_owned(session).await;
         });
         Ok(())
+    }
+
+    async fn connect(&self, instance: &Instance, port: u16) -> Result<Box<dyn Connection>, CloudError> {
+        let PodIdentity { namespace, name, .. } = &instance.pod;
+        Err(CloudError::Invalid(format!(
+            "nothing runs in pod {namespace}/{name} of the mock, so nothing listens at port {port}"
+        )))
     }
 
     async fn usage(&self, instances: &[Instance]) -> Result<Vec<Usage>, CloudError> {

@@ -29,6 +29,8 @@ pub(in crate::cloud) enum Fault {
 pub(in crate::cloud) struct Group {
     pub(in crate::cloud) id: String,
     status: String,
+    /// `PodStatus`.
+    told: Value,
     parameters: BTreeMap<String, String>,
 }
 
@@ -58,6 +60,8 @@ struct State {
     page: usize,
     serial: usize,
     log: String,
+    /// Where the WebSockets of commands are.
+    sessions: String,
 }
 
 pub(in crate::cloud) struct Cloud {
@@ -122,6 +126,17 @@ impl Cloud {
         state.groups.iter_mut().find(|group| group.id == id).unwrap().status = status.to_owned();
     }
 
+    /// What is said of the containers of a group.
+    pub(in crate::cloud) fn tell(&self, id: &str, told: Value) {
+        let mut state = self.state();
+        state.groups.iter_mut().find(|group| group.id == id).unwrap().told = told;
+    }
+
+    /// Commands with input run behind WebSockets at this address, and get their words in the query.
+    pub(in crate::cloud) fn sessions_at(&self, address: String) {
+        self.state().sessions = address;
+    }
+
     /// From now on deletions take until [`Self::finish`].
     pub(in crate::cloud) fn slow(&self) {
         self.state().slow = true;
@@ -133,8 +148,8 @@ impl Cloud {
 
     /// A group that is not ours, in every list all the same.
     pub(in crate::cloud) fn stranger(&self) {
-        let parameters = BTreeMap::new();
-        self.state().groups.push(Group { id: "eci-other".into(), status: "Running".into(), parameters });
+        let (id, status, told) = ("eci-other".into(), "Running".into(), nothing_told());
+        self.state().groups.push(Group { id, status, told, parameters: BTreeMap::new() });
     }
 
     pub(in crate::cloud) fn groups(&self) -> Vec<Group> {
@@ -220,9 +235,8 @@ impl State {
                 self.serial += 1;
                 let id = format!("eci-{}", self.serial);
                 self.tokens.insert(token, id.clone());
-                let group =
-                    Group { id: id.clone(), status: "Pending".into(), parameters: parameters.clone() };
-                self.groups.push(group);
+                let (status, told, parameters) = ("Pending".into(), nothing_told(), parameters.clone());
+                self.groups.push(Group { id: id.clone(), status, told, parameters });
                 json!({"RequestId": "R", "ContainerGroupId": id})
             }
             "DeleteContainerGroup" => {
@@ -243,7 +257,7 @@ impl State {
                 let (found, next) = self.found(parameters);
                 let all: Vec<Value> = found
                     .iter()
-                    .map(|group| json!({"ContainerGroupId": group.id, "Status": group.status, "PodStatus": {"Phase": "x"}}))
+                    .map(|group| json!({"ContainerGroupId": group.id, "Status": group.status, "PodStatus": group.told}))
                     .collect();
                 json!({"Data": all, "NextToken": next})
             }
@@ -255,7 +269,14 @@ impl State {
             "DescribeContainerLog" => json!({"ContainerName": get("ContainerName"), "Content": self.log}),
             "ExecContainerCommand" => {
                 let words: Vec<String> = serde_json::from_str(&get("Command")).unwrap();
-                json!({"SyncResponse": format!("out\n\n{}:42;err\n", words[4])})
+                if get("Sync") != "true" {
+                    let pairs = words.iter().map(|word| ("command", word));
+                    let query =
+                        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+                    return json!({"WebSocketUri": format!("{}?{query}", self.sessions)});
+                }
+                let (said, mark) = (words[5..].join(" "), &words[4]);
+                json!({"SyncResponse": format!("{said}\n\n{mark}:42;err\n")})
             }
             other => panic!("{other:?}"),
         }
@@ -277,6 +298,10 @@ impl State {
         let next = (from + limit < all.len()).then(|| (from + limit).to_string());
         (all.into_iter().skip(from).take(limit).collect(), next)
     }
+}
+
+fn nothing_told() -> Value {
+    json!({"Phase": "x"})
 }
 
 /// Two points in the wrong order; of `eci-2` only one without containers.

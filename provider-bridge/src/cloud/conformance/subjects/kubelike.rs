@@ -1,65 +1,19 @@
-//! The providers that are tested, each over the far side that its own tests use.
+//! Clouds with a Kubernetes-style API, over a server that keeps objects.
 
-use std::time::Duration;
+use std::sync::Mutex;
 
-use policies::keys::tag;
-use secrecy::SecretString;
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::cloud::access_keys;
 use crate::cloud::cci::{CciProvider, CciSettings, Credentials, Generation, NetworkSettings};
-use crate::cloud::cube::tests::Bench;
-use crate::cloud::eci::tests::cloud::{Cloud, Fault};
-use crate::cloud::eci::{EciProvider, EciSettings, Signature};
 use crate::cloud::kubelike::testing::{Answer, Seen, Server, status};
 use crate::cloud::kubernetes::{KubernetesProvider, KubernetesSettings, Login, Namespaces};
-use crate::cloud::mock::{MockProvider, MockSettings};
-
-/// The mock, whose instances are in itself.
-pub(super) struct Mock(MockProvider);
-
-pub(super) async fn mock() -> Mock {
-    Mock(MockProvider::new(MockSettings {
-        start_delay: Duration::ZERO,
-        stop_delay: Duration::from_millis(50),
-    }))
-}
-
-#[async_trait]
-impl Subject for Mock {
-    fn provider(&self) -> &dyn Provider {
-        &self.0
-    }
-
-    fn restarted(&self) -> Option<Box<dyn Provider>> {
-        None
-    }
-
-    fn lose_the_next_answer(&self) -> bool {
-        false
-    }
-
-    fn fail_the_next_list(&self) -> bool {
-        false
-    }
-
-    fn add_a_strangers_instance(&self) -> bool {
-        false
-    }
-
-    async fn finish_deletions(&self) {
-        while self.0.list().await.unwrap().iter().any(|instance| instance.deleting) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn secrets(&self) -> Vec<&'static str> {
-        Vec::new()
-    }
-}
 
 /// A provider whose far side keeps Kubernetes-style objects.
-pub(super) struct KubeLike {
+pub(in crate::cloud::conformance) struct KubeLike {
     server: Server,
     provider: Box<dyn Provider>,
     open: fn(&str) -> Box<dyn Provider>,
@@ -68,7 +22,10 @@ pub(super) struct KubeLike {
     /// Path before `namespaces`.
     root: &'static str,
     secret: &'static str,
+    far: Far,
 }
+
+type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 async fn kube_like(
     open: fn(&str) -> Box<dyn Provider>,
@@ -78,7 +35,7 @@ async fn kube_like(
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let server = Server::start().await;
     let provider = open(&server.endpoint);
-    KubeLike { provider, server, open, namespace, root: "/api/v1", secret }
+    KubeLike { provider, server, open, namespace, root: "/api/v1", secret, far: Far::default() }
 }
 
 const CCI_SECRET: &str = "cci-secret-key";
@@ -111,11 +68,11 @@ fn open_cci(generation: Generation, endpoint: &str) -> Box<dyn Provider> {
     Box::new(CciProvider::new(settings).unwrap())
 }
 
-pub(super) async fn cci() -> KubeLike {
+pub(in crate::cloud::conformance) async fn cci() -> KubeLike {
     kube_like(|endpoint| open_cci(Generation::One, endpoint), "cce-burst-c-1", CCI_SECRET).await
 }
 
-pub(super) async fn cci2() -> KubeLike {
+pub(in crate::cloud::conformance) async fn cci2() -> KubeLike {
     let subject = kube_like(|endpoint| open_cci(Generation::Two, endpoint), "bursting-c-1", CCI_SECRET);
     KubeLike { root: "/apis/cci/v2", ..subject.await }
 }
@@ -131,17 +88,46 @@ fn other_cluster(endpoint: &str, namespaces: Namespaces) -> Box<dyn Provider> {
     Box::new(KubernetesProvider::new(settings).unwrap())
 }
 
-pub(super) async fn kubernetes() -> KubeLike {
+pub(in crate::cloud::conformance) async fn kubernetes() -> KubeLike {
     let open = |endpoint: &str| other_cluster(endpoint, Namespaces::Prefixed("burst".into()));
     kube_like(open, "burst-shop", "bearer-secret").await
 }
 
-pub(super) async fn kubernetes_in_one_namespace() -> KubeLike {
+pub(in crate::cloud::conformance) async fn kubernetes_in_one_namespace() -> KubeLike {
     let open = |endpoint: &str| other_cluster(endpoint, Namespaces::One("guests".into()));
     kube_like(open, "guests", "bearer-secret").await
 }
 
 impl KubeLike {
+    /// The next request whose path ends so becomes a WebSocket of this protocol, which goes to `then` with its query.
+    fn upgrade<F>(
+        &self,
+        ends: &'static [&'static str],
+        protocol: &'static str,
+        then: impl FnOnce(Socket, String) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send,
+    {
+        let (to, upgrade) = oneshot::channel();
+        let query = Arc::new(Mutex::new(String::new()));
+        let asked = Arc::clone(&query);
+        let matches = move |seen: &Seen| {
+            let mine = ends.iter().any(|end| seen.path.ends_with(end));
+            if mine {
+                asked.lock().unwrap().clone_from(&seen.query);
+            }
+            mine
+        };
+        self.server.next(matches, Answer::Upgrade(protocol, to));
+        self.far.run(async move {
+            let Ok(upgrade) = upgrade.await else { return };
+            let Ok(upgraded) = upgrade.await else { return };
+            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+            let query = query.lock().unwrap().clone();
+            then(socket, query).await;
+        });
+    }
+
     /// Where the instance of a pod is.
     fn of_pod(&self, uid: &str) -> Option<String> {
         self.server.paths().into_iter().find(|path| {
@@ -240,177 +226,25 @@ impl Subject for KubeLike {
         }
     }
 
+    async fn next_session(&self, _uid: &str) -> Option<Session> {
+        let begun = self.far.begin();
+        let command = |socket, query: String| async move { begun.command(socket, &query).await };
+        self.upgrade(&["/exec", "/attach"], far::COMMANDS, command);
+        Some(self.far.session())
+    }
+
+    /// Through the API, but at CCI, where it is dialled.
+    async fn listen(&self, uid: &str) -> Option<u16> {
+        if !self.provider.name().starts_with("huawei") {
+            self.upgrade(&["/portforward"], far::PORTS, |socket, _| far::port(socket, 80));
+            return Some(80);
+        }
+        let path = self.of_pod(uid).expect("an instance");
+        self.server.change(&path, |object| object["status"]["podIP"] = json!("127.0.0.1"));
+        Some(self.far.echo().await)
+    }
+
     fn secrets(&self) -> Vec<&'static str> {
         vec![self.secret]
-    }
-}
-
-/// ECI, over groups in this process.
-pub(super) struct Eci {
-    cloud: Cloud,
-    provider: EciProvider,
-}
-
-const ECI_SECRET: &str = "eci-secret-key";
-
-fn open_eci(endpoint: &str) -> EciProvider {
-    let secret_key = SecretString::from(ECI_SECRET);
-    EciProvider::new(EciSettings {
-        cluster_id: "c-1".into(),
-        node_names: vec![NODE.into()],
-        region: "us-west-1".into(),
-        endpoint: endpoint.into(),
-        vswitches: vec!["vsw-1".into()],
-        security_group: "sg-1".into(),
-        resource_group: String::new(),
-        zone: String::new(),
-        credentials: access_keys::Credentials::Fixed { access_key: "AK1".into(), secret_key, token: None },
-        ca_pem: None,
-        signature: Signature::default(),
-        kube_proxy: true,
-        cluster_dns: String::new(),
-        cluster_domain: "cluster.local".into(),
-        calls_per_minute: BTreeMap::new(),
-        poll: Duration::from_millis(100),
-    })
-    .unwrap()
-}
-
-pub(super) async fn eci() -> Eci {
-    let cloud = Cloud::start().await;
-    cloud.slow();
-    let provider = open_eci(&cloud.endpoint);
-    Eci { cloud, provider }
-}
-
-impl Eci {
-    /// The group of a pod shows this state.
-    fn set(&self, uid: &str, status: &str) {
-        let groups = self.cloud.groups();
-        let group = groups.iter().find(|group| group.is_of(uid)).expect("a group");
-        self.cloud.set(&group.id, status);
-    }
-}
-
-#[async_trait]
-impl Subject for Eci {
-    fn provider(&self) -> &dyn Provider {
-        &self.provider
-    }
-
-    fn restarted(&self) -> Option<Box<dyn Provider>> {
-        Some(Box::new(open_eci(&self.cloud.endpoint)))
-    }
-
-    fn lose_the_next_answer(&self) -> bool {
-        self.cloud.fault("CreateContainerGroup", Fault::Lost);
-        true
-    }
-
-    /// The second page, so that there is a part that could be taken for the whole.
-    fn fail_the_next_list(&self) -> bool {
-        self.cloud.page(2);
-        let pages = usize::from(self.cloud.groups().len() > 2);
-        self.cloud.fault_after("DescribeContainerGroupStatus", pages, Fault::Code(500, "InternalError"));
-        true
-    }
-
-    fn add_a_strangers_instance(&self) -> bool {
-        self.cloud.stranger();
-        true
-    }
-
-    fn refuse_the_next_create(&self, why: Refused) -> bool {
-        let fault = match why {
-            Refused::Throttled => Fault::Code(400, "Throttling.User"),
-            Refused::SoldOut => Fault::Code(403, "OperationDenied.NoStock"),
-            Refused::Account => Fault::Code(400, "Account.Arrearage"),
-        };
-        self.cloud.fault("CreateContainerGroup", fault);
-        true
-    }
-
-    /// What the spot market takes back has expired.
-    fn take_away(&self, uid: &str) -> bool {
-        self.set(uid, "Expired");
-        true
-    }
-
-    fn show_oddly(&self, uid: &str) -> bool {
-        self.set(uid, "Odd");
-        true
-    }
-
-    fn say(&self, lines: &[&'static str]) -> bool {
-        self.cloud.log(lines);
-        true
-    }
-
-    async fn finish_deletions(&self) {
-        self.cloud.finish();
-    }
-
-    fn secrets(&self) -> Vec<&'static str> {
-        vec![ECI_SECRET]
-    }
-}
-
-/// Cube, over pods in this process.
-pub(super) struct Cube(Bench);
-
-pub(super) async fn cube() -> Cube {
-    Cube(Bench::of_node(NODE).await)
-}
-
-#[async_trait]
-impl Subject for Cube {
-    fn provider(&self) -> &dyn Provider {
-        self.0.provider()
-    }
-
-    fn restarted(&self) -> Option<Box<dyn Provider>> {
-        Some(Box::new(self.0.another()))
-    }
-
-    fn lose_the_next_answer(&self) -> bool {
-        self.0.lose_the_next_answer();
-        true
-    }
-
-    fn fail_the_next_list(&self) -> bool {
-        self.0.fail_the_next_list();
-        true
-    }
-
-    fn add_a_strangers_instance(&self) -> bool {
-        self.0.add_a_strangers();
-        true
-    }
-
-    fn refuse_the_next_create(&self, why: Refused) -> bool {
-        let (code, message) = match why {
-            Refused::Throttled => (153, "too many requests"),
-            Refused::SoldOut => (8039, "resource not enough in this zone"),
-            Refused::Account => (520, "balance not enough"),
-        };
-        self.0.refuse_the_next_create(code, message);
-        true
-    }
-
-    fn take_away(&self, uid: &str) -> bool {
-        self.0.show(uid, "Failed");
-        true
-    }
-
-    fn show_oddly(&self, uid: &str) -> bool {
-        self.0.show(uid, "Odd");
-        true
-    }
-
-    /// They are finished at once.
-    async fn finish_deletions(&self) {}
-
-    fn secrets(&self) -> Vec<&'static str> {
-        vec!["testPriv"]
     }
 }

@@ -1,0 +1,132 @@
+//! ECI, over groups in this process.
+
+use super::*;
+use crate::cloud::eci::tests::cloud::{Cloud, Fault};
+use crate::cloud::eci::{EciProvider, EciSettings, Signature};
+
+/// ECI, over groups in this process.
+pub(in crate::cloud::conformance) struct Eci {
+    cloud: Cloud,
+    provider: EciProvider,
+    far: Far,
+}
+
+const ECI_SECRET: &str = "eci-secret-key";
+
+fn open_eci(endpoint: &str) -> EciProvider {
+    let secret_key = SecretString::from(ECI_SECRET);
+    EciProvider::new(EciSettings {
+        cluster_id: "c-1".into(),
+        node_names: vec![NODE.into()],
+        region: "us-west-1".into(),
+        endpoint: endpoint.into(),
+        vswitches: vec!["vsw-1".into()],
+        security_group: "sg-1".into(),
+        resource_group: String::new(),
+        zone: String::new(),
+        credentials: access_keys::Credentials::Fixed { access_key: "AK1".into(), secret_key, token: None },
+        ca_pem: None,
+        signature: Signature::default(),
+        kube_proxy: true,
+        cluster_dns: String::new(),
+        cluster_domain: "cluster.local".into(),
+        calls_per_minute: BTreeMap::new(),
+        poll: Duration::from_millis(100),
+    })
+    .unwrap()
+}
+
+pub(in crate::cloud::conformance) async fn eci() -> Eci {
+    let cloud = Cloud::start().await;
+    cloud.slow();
+    let far = Far::default();
+    cloud.sessions_at(far.web_sockets().await);
+    let provider = open_eci(&cloud.endpoint);
+    Eci { cloud, provider, far }
+}
+
+impl Eci {
+    /// Id of the group of a pod.
+    fn group(&self, uid: &str) -> String {
+        let groups = self.cloud.groups();
+        groups.iter().find(|group| group.is_of(uid)).expect("a group").id.clone()
+    }
+
+    /// The group of a pod shows this state.
+    fn set(&self, uid: &str, status: &str) {
+        self.cloud.set(&self.group(uid), status);
+    }
+}
+
+#[async_trait]
+impl Subject for Eci {
+    fn provider(&self) -> &dyn Provider {
+        &self.provider
+    }
+
+    fn restarted(&self) -> Option<Box<dyn Provider>> {
+        Some(Box::new(open_eci(&self.cloud.endpoint)))
+    }
+
+    fn lose_the_next_answer(&self) -> bool {
+        self.cloud.fault("CreateContainerGroup", Fault::Lost);
+        true
+    }
+
+    /// The second page, so that there is a part that could be taken for the whole.
+    fn fail_the_next_list(&self) -> bool {
+        self.cloud.page(2);
+        let pages = usize::from(self.cloud.groups().len() > 2);
+        self.cloud.fault_after("DescribeContainerGroupStatus", pages, Fault::Code(500, "InternalError"));
+        true
+    }
+
+    fn add_a_strangers_instance(&self) -> bool {
+        self.cloud.stranger();
+        true
+    }
+
+    fn refuse_the_next_create(&self, why: Refused) -> bool {
+        let fault = match why {
+            Refused::Throttled => Fault::Code(400, "Throttling.User"),
+            Refused::SoldOut => Fault::Code(403, "OperationDenied.NoStock"),
+            Refused::Account => Fault::Code(400, "Account.Arrearage"),
+        };
+        self.cloud.fault("CreateContainerGroup", fault);
+        true
+    }
+
+    /// What the spot market takes back has expired.
+    fn take_away(&self, uid: &str) -> bool {
+        self.set(uid, "Expired");
+        true
+    }
+
+    fn show_oddly(&self, uid: &str) -> bool {
+        self.set(uid, "Odd");
+        true
+    }
+
+    fn say(&self, lines: &[&'static str]) -> bool {
+        self.cloud.log(lines);
+        true
+    }
+
+    async fn finish_deletions(&self) {
+        self.cloud.finish();
+    }
+
+    /// With input through the WebSocket that it names, without in the answer.
+    async fn next_session(&self, _uid: &str) -> Option<Session> {
+        Some(self.far.session())
+    }
+
+    async fn listen(&self, uid: &str) -> Option<u16> {
+        self.cloud.tell(&self.group(uid), json!({"Phase": "Running", "PodIp": "127.0.0.1"}));
+        Some(self.far.echo().await)
+    }
+
+    fn secrets(&self) -> Vec<&'static str> {
+        vec![ECI_SECRET]
+    }
+}
