@@ -2,8 +2,9 @@
 //! driver, and with the Go extender in burst's place.
 //!
 //! A variant is measured so: the pods are created while no scheduler runs (admission is not timed), the scheduler is
-//! started, and the rate is taken between the first and the last binding. Rounds go through all variants in turn, and the
-//! medians are compared, so that a slow minute of the machine hits all of them. Without burst means that burst-scheduler
+//! started, and the rate is taken between the first and the last binding. Rounds go through all variants, each round in
+//! another order, and the medians are compared, so that neither a slow minute of the machine nor what ran before hits only
+//! some of them. Without burst means that burst-scheduler
 //! does not run while pods are bound; else it does, with its watches, and shares the cores.
 //!
 //! The toleration driver writes pods instead of being called. Its pods are admitted by a burst-scheduler that grants
@@ -156,7 +157,7 @@ pub(crate) async fn run(report: &mut Report, size: Size, only: Option<&str>) -> 
     let variants: Vec<&Variant> = VARIANTS.iter().filter(chosen).collect();
     let mut rates: HashMap<&str, Vec<Rate>> = HashMap::new();
     for round in 1..=size.rounds {
-        for variant in &variants {
+        for variant in order(&variants, round) {
             let rate = bench.measure(variant).await.with_context(|| format!("variant {}", variant.name))?;
             println!("  round {round} of {}: {:<14} {:>5.0} pods/s", size.rounds, variant.name, rate.bound);
             rates.entry(variant.name).or_default().push(rate);
@@ -164,6 +165,23 @@ pub(crate) async fn run(report: &mut Report, size: Size, only: Option<&str>) -> 
     }
     show(report, size, &rates);
     Ok(())
+}
+
+/// The turns of one round. Who comes after whom changes from round to round, for what ran before leaves the API server's
+/// heap and caches as they are; what others are compared with comes twice.
+fn order<'v>(variants: &[&'v Variant], round: usize) -> Vec<&'v Variant> {
+    let yardsticks = variants.iter().filter(|variant| variant.against.is_empty());
+    let turns: Vec<&Variant> = variants.iter().chain(yardsticks).copied().collect();
+    let strides: Vec<usize> = (1..turns.len()).filter(|stride| coprime(*stride, turns.len())).collect();
+    let stride = strides.get(round % strides.len().max(1)).copied().unwrap_or(1);
+    (0..turns.len()).filter_map(|at| turns.get((round + at * stride) % turns.len())).copied().collect()
+}
+
+const fn coprime(mut a: usize, mut b: usize) -> bool {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a == 1
 }
 
 fn show(report: &mut Report, size: Size, rates: &HashMap<&str, Vec<Rate>>) {
@@ -456,4 +474,27 @@ fn pod(index: usize, variant: &Variant) -> Value {
 fn read(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     Ok(serde_saphyr::from_str(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_has_all_variants_in_another_order() {
+        let variants: Vec<&Variant> = VARIANTS.iter().collect();
+        let names = |round| order(&variants, round).iter().map(|v| v.name).collect::<Vec<_>>();
+        let mut before = std::collections::BTreeSet::new();
+        for round in 1..=5 {
+            let turns = names(round);
+            for variant in VARIANTS {
+                let times = turns.iter().filter(|name| **name == variant.name).count();
+                assert_eq!(times, if variant.name == "stock" { 2 } else { 1 }, "{turns:?}");
+            }
+            let at = turns.iter().position(|name| *name == "ordinary").expect("a turn");
+            before.insert(turns[(at + turns.len() - 1) % turns.len()]);
+        }
+        assert!(before.len() >= 4, "ordinary comes after {before:?}");
+        assert_eq!(order(&variants[..1], 1).len(), 2, "one alone");
+    }
 }
