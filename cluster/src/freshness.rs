@@ -37,6 +37,8 @@ struct State {
     pods_contact: Option<Instant>,
     nodes_synced: bool,
     pods_synced: bool,
+    nodes_protobuf: bool,
+    pods_protobuf: bool,
     last_event: Option<Instant>,
     errors: u64,
     last_error: Option<String>,
@@ -76,6 +78,11 @@ impl Freshness {
         self.read(|s| s.errors)
     }
 
+    /// Whether the API server's last answers on both watches were in protobuf.
+    pub fn protobuf(&self) -> bool {
+        self.read(|s| s.nodes_protobuf && s.pods_protobuf)
+    }
+
     /// Whether a decision may be made from the snapshot: synced, and heard within `allowed`.
     ///
     /// # Errors
@@ -99,6 +106,13 @@ impl Freshness {
         self.write(|s| match source {
             Source::Nodes => s.nodes_contact = Some(now),
             Source::Pods => s.pods_contact = Some(now),
+        });
+    }
+
+    pub(crate) fn answered(&self, source: Source, protobuf: bool) {
+        self.write(|s| match source {
+            Source::Nodes => s.nodes_protobuf = protobuf,
+            Source::Pods => s.pods_protobuf = protobuf,
         });
     }
 

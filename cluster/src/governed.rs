@@ -4,6 +4,7 @@
 //! what it asks for is not known.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::guarded::guarded;
 use crate::kept::{self, Kept, Keyed};
 use crate::patch::PodRef;
+use crate::protobuf::spoken;
 use crate::slim::PodPhase;
 use crate::slim::wire::{decode, identity, identity_of, or_default, text};
 
@@ -148,7 +150,7 @@ impl GovernedPod {
 
 /// Watches the governed pods of all namespaces; keys are UIDs. Must be called within a tokio runtime.
 pub fn watch(client: &Client, cancel: CancellationToken, tracker: &TaskTracker) -> Kept<GovernedPod> {
-    let api = Api::all(guarded(client, std::sync::Arc::new(|| {})));
+    let api = Api::all(spoken(&guarded(client, Arc::new(|| {})), Arc::new(|_| {})));
     let config = watcher::Config::default().labels(&format!("{}=true", keys::GOVERNED));
     kept::start(api, config, cancel, tracker)
 }

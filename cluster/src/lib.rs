@@ -20,6 +20,7 @@ pub mod ledgers;
 pub mod owners;
 pub mod patch;
 pub mod policy_objects;
+pub mod protobuf;
 mod read;
 pub mod reports;
 pub mod slim;

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::freshness::{Freshness, NotReady, Source};
 use crate::guarded::{WATCH_SECONDS, guarded};
 use crate::index::Index;
+use crate::protobuf::spoken;
 use crate::slim::{SlimNode, SlimPod};
 use crate::snapshot::Snapshot;
 
@@ -188,10 +189,13 @@ impl Writer {
             + Send
             + 'static,
     {
-        let freshness = Arc::clone(&self.freshness);
-        let contact = Arc::new(move || freshness.contact(source, Instant::now()));
+        let (heard, freshness) = (Arc::clone(&self.freshness), Arc::clone(&self.freshness));
+        let contact = Arc::new(move || heard.contact(source, Instant::now()));
+        let told = Arc::new(move |protobuf| freshness.answered(source, protobuf));
+        // Outside of the guard, which is to hear every byte.
+        let client = spoken(&guarded(client, contact), told);
         let config = watcher::Config::default().timeout(WATCH_SECONDS);
-        watcher(Api::<K>::all(guarded(client, contact)), config).default_backoff().boxed()
+        watcher(Api::<K>::all(client), config).default_backoff().boxed()
     }
 
     fn node(&mut self, event: watcher::Result<watcher::Event<SlimNode>>) {

@@ -30,6 +30,7 @@ fn cache(page: &mut Page<'_>, snapshot: &Snapshot, freshness: &Freshness) {
     page.write(Metric::CacheAge, age.map(|age| (String::new(), age.as_secs_f64())));
     page.write(Metric::CacheSynced, [(String::new(), f64::from(u8::from(snapshot.synced())))]);
     page.write(Metric::CacheErrors, [(String::new(), number(freshness.errors()))]);
+    page.write(Metric::CacheProtobuf, [(String::new(), f64::from(u8::from(freshness.protobuf())))]);
     page.write(Metric::CacheUndecodable, [(String::new(), f64::from(snapshot.totals().undecodable))]);
 }
 

@@ -81,6 +81,8 @@ inventory! {
         "1 when nodes and pods were listed completely."
     CacheErrors Counter "burst_cache_watch_errors_total"
         "Errors of the watches since the start."
+    CacheProtobuf Gauge "burst_cache_protobuf"
+        "1 when the API server answers the watches of nodes and pods in protobuf, which costs it least."
     CacheUndecodable Gauge "burst_cache_undecodable"
         "Objects that could not be decoded completely."
     VirtualNodeInfo Gauge "burst_virtual_node_info"
