@@ -42,6 +42,7 @@ mod verify;
 mod virtual_kubelet;
 mod waits;
 mod waves;
+mod wire;
 
 const CASES: &[(&str, Case)] = cases![
     placement::label_on_the_deployment_only,
@@ -137,6 +138,7 @@ const CASES: &[(&str, Case)] = cases![
     usage::of_pods_at_cube,
     usage::another_cluster_without_metrics_server_is_said,
     drivers::same_outcome_from_every_driver,
+    wire::protobuf_says_what_json_says,
     verify::shipped_configuration_is_proved_against_live_taints,
 ];
 
