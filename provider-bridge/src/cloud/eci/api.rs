@@ -65,6 +65,8 @@ struct Memory {
     /// By pod UID: how many instances of it are known to be gone.
     generations: HashMap<String, (u32, Instant)>,
     sold_out: HashMap<String, Instant>,
+    /// By pod UID: the client token of a create whose answer has not come.
+    unanswered: HashMap<String, (String, Instant)>,
 }
 
 impl Api {
@@ -194,9 +196,10 @@ impl Api {
         let listed: HashSet<&str> = statuses.iter().map(|s| s.container_group_id.as_str()).collect();
         let instances = self.instances(&statuses).await?;
         let mut memory = self.memory();
-        let Memory { facts, generations, .. } = &mut *memory;
+        let Memory { facts, generations, unanswered, .. } = &mut *memory;
         facts.retain(|id, _| listed.contains(id.as_str()) || self.changes.contains(id));
         generations.retain(|_, (_, at)| at.elapsed() < GENERATIONS_FOR);
+        unanswered.retain(|_, (_, at)| at.elapsed() < GENERATIONS_FOR);
         Ok(instances)
     }
 
@@ -270,6 +273,21 @@ impl Api {
     /// How many instances of a pod are known to be gone.
     pub(super) fn generation(&self, uid: &str) -> u32 {
         self.memory().generations.get(uid).map_or(0, |(count, _)| *count)
+    }
+
+    /// The answer to this create has not come: whatever it made, only the same token finds while the lists lag.
+    pub(super) fn unanswered(&self, uid: &str, token: &str) {
+        self.memory().unanswered.insert(uid.to_owned(), (token.to_owned(), Instant::now()));
+    }
+
+    /// The token of the pod's create that has no answer yet.
+    pub(super) fn unanswered_token(&self, uid: &str) -> Option<String> {
+        self.memory().unanswered.get(uid).map(|(token, _)| token.clone())
+    }
+
+    /// What the pod's create did is known.
+    pub(super) fn answered(&self, uid: &str) {
+        self.memory().unanswered.remove(uid);
     }
 
     /// A place has no room.

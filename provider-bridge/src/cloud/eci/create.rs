@@ -3,7 +3,7 @@
 //! Identity is in the tags, so a create begins with a look for the pod's UID; what follows is one attempt per place, each
 //! with a client token that follows from the UID and the attempt: the same attempt made again is answered with the same
 //! group. The next place is tried only after a refusal that says that nothing was made here. An unknown outcome is
-//! resolved by looking.
+//! resolved by looking, and while nothing is seen by the same attempt again before any other.
 
 use std::sync::Arc;
 
@@ -34,12 +34,10 @@ pub(super) async fn create(
     let resolved = fetch(references(&request.object, &[]), &request.pod.namespace, resolve).await?;
     let name = names::group(&request.pod);
     let context = Context { settings: &api.settings, request, name: &name };
-    let mut forged = forge::forge(&context, &resolved).map_err(|problem| tell(problem, resolve))?;
+    let forged = forge::forge(&context, &resolved).map_err(|problem| tell(problem, resolve))?;
     for notice in &forged.notices {
         resolve.notice(notice.reason, &notice.message);
     }
-    // Places that were sold out a short time ago come last, in their order.
-    forged.attempts.sort_by_key(|attempt| api.is_sold_out(&attempt.vswitch));
     attempt_all(api, request, &name, &forged).await
 }
 
@@ -49,18 +47,24 @@ async fn attempt_all(
     name: &str,
     forged: &Forged,
 ) -> Result<Instance, CloudError> {
-    let generation = api.generation(&request.pod.uid);
+    let uid = &request.pod.uid;
     let mut last = None;
     let mut spot_is_over = false;
-    for attempt in &forged.attempts {
+    for (token, attempt) in in_order(api, uid, forged) {
         if attempt.spot && spot_is_over {
             continue;
         }
-        let token = names::token(&api.settings.cluster_id, &request.pod.uid, generation, &attempt.label);
         let mut tree = forged.tree.clone();
         tree.extend(attempt.fields.clone());
-        tree.insert("ClientToken".into(), token.into());
-        match api.create(name, flatten(&tree)).await {
+        tree.insert("ClientToken".into(), token.as_str().into());
+        let answer = api.create(name, flatten(&tree)).await;
+        match &answer {
+            Err(Refusal::Unknown(_) | Refusal::Mismatch(_)) => api.unanswered(uid, &token),
+            Ok(_) | Err(Refusal::Place(_) | Refusal::Misplaced(_) | Refusal::Spot(_)) => api.answered(uid),
+            // This one was not carried out; one before it may have been.
+            Err(_) => {}
+        }
+        match answer {
             Ok(id) => return Ok(made(api, request, forged, attempt, id)),
             Err(refusal @ Refusal::Place(_)) => {
                 api.sold_out(&attempt.vswitch);
@@ -85,6 +89,20 @@ async fn attempt_all(
     let nowhere =
         || CloudError::Invalid("no vSwitch is left to try: set vSwitches of the virtual node".into());
     Err(last.map_or_else(nowhere, CloudError::from))
+}
+
+/// The attempts with their tokens: first the one that had no answer, for it may have made the group; last the places that
+/// were sold out a short time ago.
+fn in_order<'a>(api: &Api, uid: &str, forged: &'a Forged) -> Vec<(String, &'a Attempt)> {
+    let generation = api.generation(uid);
+    let token = |attempt: &Attempt| names::token(&api.settings.cluster_id, uid, generation, &attempt.label);
+    let mut all: Vec<(String, &Attempt)> =
+        forged.attempts.iter().map(|attempt| (token(attempt), attempt)).collect();
+    let unanswered = api.unanswered_token(uid);
+    all.sort_by_key(|(token, attempt)| {
+        (unanswered.as_ref() != Some(token), api.is_sold_out(&attempt.vswitch))
+    });
+    all
 }
 
 fn made(api: &Api, request: &CreateRequest, forged: &Forged, attempt: &Attempt, id: String) -> Instance {
