@@ -23,6 +23,8 @@ const MESSAGE_LIMIT: usize = 400;
 const TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(10);
 /// How messages say that there is no room.
 const NO_ROOM: [&str; 5] = ["not enough", "insufficient resource", "no resource", "sold out", "资源不足"];
+/// How messages say that another pod has a disk still.
+const TAKEN: [&str; 4] = ["attached", "in use", "已挂载", "使用中"];
 
 /// Why a call did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +98,10 @@ fn by_code(head: &Head, answer: &Answer<'_>) -> Refusal {
         520 => CloudError::Account(format!("{text}; Cube needs a balance of 100 CNY to start a pod")),
         8095 => CloudError::Capacity(format!("{text}; ask for a larger quota")),
         8847 => CloudError::Capacity(format!("{text}; the subnet has no free address")),
+        // The pod that has it is about to go, where a StatefulSet makes the next one.
+        _ if creates && lower.contains("disk") && TAKEN.iter().any(|words| lower.contains(words)) => {
+            CloudError::Retryable(text)
+        }
         code if code >= 1000 && creates && NO_ROOM.iter().any(|words| lower.contains(words)) => {
             CloudError::Capacity(text)
         }
@@ -176,6 +182,8 @@ mod tests {
             (174, "", "Auth"),
             (220, "", "Invalid"),
             (230, "", "Invalid"),
+            (230, "Params [Pod] not available: udisk bsr-1 is attached to another pod", "Retryable"),
+            (17001, "UDisk is in use", "Retryable"),
             (240, "", "Account"),
             (292, "", "Account"),
             (299, "", "Account"),
