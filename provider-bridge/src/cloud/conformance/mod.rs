@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{CloudError, CreateRequest, Instance, PodIdentity, Provider, Resolve};
+use super::{Claim, CloudError, CreateRequest, Instance, PodIdentity, Provider, Resolve};
 
 /// The virtual node that every subject serves.
 const NODE: &str = "burst-a";
@@ -58,6 +58,44 @@ trait Subject: Send + Sync {
         false
     }
 
+    /// The first of the provider's places has no room from now on: the name of the next one, or `None` if there is one place.
+    fn sell_out_the_first_place(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The place where the instance of the pod is, where there are several.
+    fn place_of(&self, _uid: &str) -> Option<String> {
+        None
+    }
+
+    /// Whether lists lag: what is made meanwhile is in none of them; `false` if they always show it.
+    fn lag(&self, _on: bool) -> bool {
+        false
+    }
+
+    /// The most instances of the pod that were there at the same time.
+    fn most_at_once(&self, uid: &str) -> usize;
+
+    /// A disk that pods of this cloud can have; `None` if burst gives it none.
+    fn disk(&self) -> Option<Disk> {
+        None
+    }
+
+    /// The disks that the instance of the pod has.
+    fn disks_of(&self, _uid: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Nothing that was asked for deletes, formats or makes a disk.
+    fn disks_are_untouched(&self) -> bool {
+        true
+    }
+
+    /// The container of the pod ended with `OOMKilled` and was started again; `false` if the far side tells no such things.
+    fn restart_the_container(&self, _uid: &str) -> bool {
+        false
+    }
+
     /// The next command in the pod's container, or the next client that is attached to it, meets one that says the words of
     /// the command, gives back what is typed until the input ends, and ends as this says; `None` if none can be run.
     async fn next_session(&self, _uid: &str) -> Option<Session> {
@@ -90,6 +128,26 @@ impl Session {
     /// Commands that run at the far side.
     fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
+    }
+}
+
+/// A disk of the user's, which was there before burst and stays after it.
+struct Disk {
+    /// Its id at the far side.
+    id: &'static str,
+    /// The volume of a pod that mounts it.
+    source: Value,
+    /// The PersistentVolume, where that is a claim.
+    volume: Option<Value>,
+    /// The far side refuses a second instance while it has a first.
+    exclusive: bool,
+}
+
+impl Disk {
+    /// One behind the claim `data`.
+    fn claimed(id: &'static str, volume: &Value, exclusive: bool) -> Self {
+        let source = json!({"persistentVolumeClaim": {"claimName": "data"}});
+        Self { id, source, volume: Some(json!({"spec": volume})), exclusive }
     }
 }
 
@@ -130,7 +188,12 @@ fn request(uid: &str, name: &str) -> CreateRequest {
 }
 
 /// The cluster that pods come from.
-struct Home;
+struct Home {
+    /// The volume behind its one claim, `data`.
+    volume: Option<Value>,
+}
+
+const HOME: Home = Home { volume: None };
 
 /// What the Secret of [`Home`] holds, in clear and as the API has it.
 const PASSWORD: [&str; 2] = ["opensesame", "b3BlbnNlc2FtZQ=="];
@@ -149,10 +212,16 @@ impl Resolve for Home {
     async fn services(&self, _: &str) -> Result<Vec<Value>, CloudError> {
         Ok(Vec::new())
     }
+
+    async fn claim(&self, _: &str, name: &str) -> Result<Option<Claim>, CloudError> {
+        let claim = json!({"spec": {"volumeName": "pv-data"}, "status": {"phase": "Bound"}});
+        let volume = self.volume.clone().filter(|_| name == "data");
+        Ok(volume.map(|volume| Claim { claim, volume: Some(volume) }))
+    }
 }
 
 async fn create(provider: &dyn Provider, uid: &str, name: &str) -> Instance {
-    provider.create(&request(uid, name), &Home).await.unwrap()
+    provider.create(&request(uid, name), &HOME).await.unwrap()
 }
 
 /// The UIDs of the pods whose instances are listed, in order.

@@ -5,142 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::forge::tests::{request, settings};
 use super::*;
 use crate::cloud::PodIdentity;
 
-/// What the cloud holds, and how it behaves.
-#[derive(Debug, Default)]
-struct Cloud {
-    pods: Vec<(String, Value)>,
-    made: usize,
-    deleted: Vec<String>,
-    /// So many creates are answered as if the gateway had given up; the flag says whether they took effect.
-    lose: Vec<bool>,
-    /// Lists do not show these ids yet.
-    hidden: Vec<String>,
-    /// The next list fails.
-    fail: bool,
-    /// Addresses: id, name, pod.
-    addresses: Vec<(String, String, String)>,
-    /// The answer to the next purchase of an address is lost.
-    lose_address: bool,
-    /// The balance is too low to buy anything.
-    poor: bool,
-    /// RetCode and message of the next create, which makes nothing.
-    refuse: Option<(i64, &'static str)>,
-}
+use cloud::{Cloud, disks, serve};
 
-impl Cloud {
-    fn add(&mut self, mut document: Value) -> String {
-        self.made += 1;
-        let id = format!("cube-{}", self.made);
-        document["metadata"]["cubeId"] = json!(id);
-        document["metadata"]["creationTimestamp"] = json!(format!("2026-01-02T03:04:{:02}Z", self.made));
-        document["status"] = json!({"phase": "Running"});
-        self.pods.push((id.clone(), document));
-        id
-    }
-
-    fn answer(&mut self, form: &BTreeMap<String, String>) -> Value {
-        let get = |name: &str| form.get(name).cloned().unwrap_or_default();
-        let encode = |pod: &Value| STANDARD.encode(serde_saphyr::to_string(pod).unwrap());
-        match get("Action").as_str() {
-            "CreateCubePod" if self.poor => json!({"RetCode": 520, "Message": "balance"}),
-            "CreateCubePod" if self.refuse.is_some() => {
-                let (code, message) = self.refuse.take().unwrap_or_default();
-                json!({"RetCode": code, "Message": message})
-            }
-            "CreateCubePod" => {
-                let lost = (!self.lose.is_empty()).then(|| self.lose.remove(0));
-                let yaml = String::from_utf8(STANDARD.decode(get("Pod")).unwrap()).unwrap();
-                if lost != Some(false) {
-                    let id = self.add(serde_saphyr::from_str(&yaml).unwrap());
-                    if lost.is_none() {
-                        return json!({"RetCode": 0, "CubeId": id});
-                    }
-                }
-                json!({"RetCode": 110, "Message": "gateway timeout"})
-            }
-            "ListCubePod" if std::mem::take(&mut self.fail) => {
-                json!({"RetCode": 150, "Message": "service unavailable"})
-            }
-            "ListCubePod" => {
-                let seen: Vec<&(String, Value)> =
-                    self.pods.iter().filter(|(id, _)| !self.hidden.contains(id)).collect();
-                let offset: usize = get("Offset").parse().unwrap();
-                let page: Vec<String> =
-                    seen.iter().skip(offset).take(100).map(|(_, pod)| encode(pod)).collect();
-                json!({"RetCode": 0, "TotalCount": seen.len(), "Pods": page})
-            }
-            "GetCubePod" => {
-                let pod = self.pods.iter().find(|(id, _)| *id == get("CubeId"));
-                json!({"RetCode": 0, "Pod": pod.map(|(_, pod)| encode(pod)).unwrap_or_default()})
-            }
-            "DeleteCubePod" => {
-                let before = self.pods.len();
-                self.pods.retain(|(id, _)| *id != get("CubeId"));
-                if self.pods.len() == before {
-                    return json!({"RetCode": 230, "Message": "Params [CubeId] not available"});
-                }
-                self.deleted.push(get("CubeId"));
-                self.addresses.retain(|(_, _, pod)| *pod != get("CubeId") || get("ReleaseEIP") != "true");
-                json!({"RetCode": 0})
-            }
-            "AllocateEIP" => {
-                let id = format!("eip-{}", self.addresses.len());
-                self.addresses.push((id.clone(), get("Name"), String::new()));
-                if std::mem::take(&mut self.lose_address) {
-                    return json!({"RetCode": 110, "Message": "gateway timeout"});
-                }
-                json!({"RetCode": 0, "EIPSet": [{"EIPId": id}]})
-            }
-            "DescribeEIP" => {
-                let status = |pod: &str| if pod.is_empty() { "free" } else { "used" };
-                let all = self
-                    .addresses
-                    .iter()
-                    .map(|(id, name, pod)| json!({"EIPId": id, "Name": name, "Status": status(pod)}));
-                let all: Vec<Value> = all.collect();
-                json!({"RetCode": 0, "TotalCount": all.len(), "EIPSet": all})
-            }
-            "BindEIP" => {
-                let mine = self.addresses.iter_mut().filter(|(id, ..)| *id == get("EIPId"));
-                mine.for_each(|(_, _, pod)| *pod = get("ResourceId"));
-                json!({"RetCode": 0})
-            }
-            "ReleaseEIP" => {
-                self.addresses.retain(|(id, ..)| *id != get("EIPId"));
-                json!({"RetCode": 0})
-            }
-            "GetCubeMetrics" => {
-                let value = match (get("MetricName").as_str(), get("ResourceId").as_str()) {
-                    (_, "cube-2") => return json!({"RetCode": 0, "DataSets": [{"Values": null}]}),
-                    ("Cpu", _) => 25.0,
-                    ("Memory", _) => 50.0,
-                    _ => return json!({"RetCode": 230, "Message": "Params [MetricName] not available"}),
-                };
-                let [begin, end] = ["BeginTime", "EndTime"].map(|name| get(name).parse::<i64>().unwrap());
-                let points =
-                    json!([{"Value": value, "Timestamp": end - 30}, {"Value": 1.5, "Timestamp": begin}]);
-                json!({"RetCode": 0, "DataSets": [{"MetricName": get("MetricName"), "Values": points}]})
-            }
-            "GetCubeExecToken" => {
-                let page = format!("https://console/terminal?token=t-{}", get("ContainerName"));
-                json!({"RetCode": 0, "Token": "t", "TerminalUrl": page})
-            }
-            other => json!({"RetCode": 161, "Message": format!("Action [{other}] not found")}),
-        }
-    }
-}
+mod cloud;
 
 /// The provider over a Cube in this process.
 pub(in crate::cloud) struct Bench {
@@ -193,6 +69,29 @@ impl Bench {
         self.with(|cloud| cloud.lose = vec![true]);
     }
 
+    /// Whether lists lag behind what is made.
+    pub(in crate::cloud) fn lag(&self, on: bool) {
+        self.with(|cloud| (cloud.lag, cloud.hidden) = (on, Vec::new()));
+    }
+
+    /// Ids of the UDisks of a pod.
+    pub(in crate::cloud) fn disks_of(&self, uid: &str) -> Vec<String> {
+        let mine = |pod: &Value| pod["metadata"]["labels"]["burst.io/pod-uid"] == uid;
+        let all = self.with(|cloud| cloud.pods.clone());
+        let own = all.iter().filter(|(_, pod)| mine(pod)).flat_map(|(_, pod)| disks(pod));
+        own.map(|disk| disk["id"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// None was to be formatted, and nothing was asked for that is not about pods and addresses.
+    pub(in crate::cloud) fn disks_are_untouched(&self) -> bool {
+        self.with(|cloud| !cloud.odd)
+    }
+
+    /// The most pods of a UID that were there at the same time.
+    pub(in crate::cloud) fn most_at_once(&self, uid: &str) -> usize {
+        self.with(|cloud| cloud.most.get(uid).copied().unwrap_or_default())
+    }
+
     pub(in crate::cloud) fn fail_the_next_list(&self) {
         self.with(|cloud| cloud.fail = true);
     }
@@ -230,26 +129,6 @@ impl Bench {
             "spec": {"containers": [{"name": "c", "image": "uhub.service.ucloud.cn/u/i"}]}});
         provider.create(&request(&pod), &self.home).await
     }
-}
-
-/// One request per connection.
-async fn serve(mut stream: TcpStream, cloud: Arc<Mutex<Cloud>>) {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-    let body = loop {
-        let Ok(count @ 1..) = stream.read(&mut buffer).await else { return };
-        bytes.extend_from_slice(&buffer[..count]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length =
-            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() >= length.unwrap_or(0) {
-            break body.to_owned();
-        }
-    };
-    let form = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-    let answer = cloud.lock().unwrap().answer(&form).to_string();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
-    let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
 }
 
 /// A cluster without objects, which keeps what it is told to.

@@ -14,6 +14,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use policies::keys::tag;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -55,6 +56,8 @@ struct State {
     page: usize,
     queued: VecDeque<(Matcher, Answer)>,
     seen: Vec<Seen>,
+    /// The most pods at once, by the UID that their label says.
+    most: BTreeMap<String, usize>,
 }
 
 pub(in crate::cloud) struct Server {
@@ -109,6 +112,11 @@ impl Server {
     /// `METHOD path` of every request so far.
     pub(in crate::cloud) fn calls(&self) -> Vec<String> {
         self.seen().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
+    }
+
+    /// The most pods of this UID that were there at the same time.
+    pub(in crate::cloud) fn most_at_once(&self, uid: &str) -> usize {
+        self.state.lock().unwrap().most.get(uid).copied().unwrap_or_default()
     }
 
     pub(in crate::cloud) fn object(&self, path: &str) -> Option<Value> {
@@ -217,7 +225,16 @@ impl State {
             object["status"] = json!({"phase": "Pending", "qosClass": "Guaranteed"});
         }
         let answer = reply(201, &object);
+        let uid = object["metadata"]["labels"][tag::POD_UID].clone();
         self.objects.insert(path, object);
+        if let Some(uid) = uid.as_str() {
+            let of = |object: &&Value| {
+                object["kind"] == "Pod" && object["metadata"]["labels"][tag::POD_UID] == uid
+            };
+            let now = self.objects.values().filter(of).count();
+            let most = self.most.entry(uid.to_owned()).or_default();
+            *most = now.max(*most);
+        }
         answer
     }
 

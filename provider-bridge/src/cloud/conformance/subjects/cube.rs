@@ -55,6 +55,37 @@ impl Subject for Cube {
         true
     }
 
+    fn lag(&self, on: bool) -> bool {
+        self.0.lag(on);
+        true
+    }
+
+    fn most_at_once(&self, uid: &str) -> usize {
+        self.0.most_at_once(uid)
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        let volume =
+            json!({"csi": {"driver": "udisk.csi.ucloud.cn", "volumeHandle": "bsr-1", "fsType": "ext4"}});
+        Some(Disk::claimed("bsr-1", &volume, true))
+    }
+
+    fn disks_of(&self, uid: &str) -> Vec<String> {
+        self.0.disks_of(uid)
+    }
+
+    fn disks_are_untouched(&self) -> bool {
+        self.0.disks_are_untouched()
+    }
+
+    /// It tells the end before it tells the new beginning.
+    fn restart_the_container(&self, uid: &str) -> bool {
+        let end = json!({"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-02T03:05:00Z"});
+        let row = json!({"name": "app", "ready": false, "restartCount": 1, "state": {"terminated": end}});
+        self.0.show(uid, json!({"phase": "Error", "containerStatuses": [row]}));
+        true
+    }
+
     /// They are finished at once.
     async fn finish_deletions(&self) {}
 

@@ -11,6 +11,7 @@ pub(in crate::cloud::conformance) struct Eci {
     far: Far,
 }
 
+const PLACES: [&str; 2] = ["vsw-1", "vsw-2"];
 const ECI_SECRET: &str = "eci-secret-key";
 
 fn open_eci(endpoint: &str) -> EciProvider {
@@ -20,7 +21,7 @@ fn open_eci(endpoint: &str) -> EciProvider {
         node_names: vec![NODE.into()],
         region: "us-west-1".into(),
         endpoint: endpoint.into(),
-        vswitches: vec!["vsw-1".into()],
+        vswitches: PLACES.map(str::to_owned).to_vec(),
         security_group: "sg-1".into(),
         resource_group: String::new(),
         zone: String::new(),
@@ -87,6 +88,10 @@ impl Subject for Eci {
     }
 
     fn refuse_the_next_create(&self, why: Refused) -> bool {
+        // What is refused because of the place is tried at the next one.
+        if why == Refused::SoldOut {
+            self.cloud.fault("CreateContainerGroup", Fault::Code(403, "OperationDenied.NoStock"));
+        }
         let fault = match why {
             Refused::Throttled => Fault::Code(400, "Throttling.User"),
             Refused::SoldOut => Fault::Code(403, "OperationDenied.NoStock"),
@@ -109,6 +114,51 @@ impl Subject for Eci {
 
     fn say(&self, lines: &[&'static str]) -> bool {
         self.cloud.log(lines);
+        true
+    }
+
+    fn sell_out_the_first_place(&self) -> Option<&'static str> {
+        self.cloud.sell_out(PLACES[0]);
+        Some(PLACES[1])
+    }
+
+    fn place_of(&self, uid: &str) -> Option<String> {
+        Some(self.cloud.switch_of(&self.group(uid)))
+    }
+
+    fn lag(&self, on: bool) -> bool {
+        self.cloud.hide(on);
+        true
+    }
+
+    fn most_at_once(&self, uid: &str) -> usize {
+        self.cloud.most_at_once(uid)
+    }
+
+    /// What becomes of a second group with the disk of a first is not documented: none is refused here.
+    fn disk(&self) -> Option<Disk> {
+        let source = json!({"flexVolume": {"driver": "alicloud/disk", "fsType": "ext4", "options": {"volumeId": "d-1"}}});
+        Some(Disk { id: "d-1", source, volume: None, exclusive: false })
+    }
+
+    fn disks_of(&self, uid: &str) -> Vec<String> {
+        let options = self.cloud.disk_options(&self.group(uid));
+        options.iter().map(|options| options["volumeId"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Whoever says more than the id asks for a new one, or for its end.
+    fn disks_are_untouched(&self) -> bool {
+        let all = self.cloud.groups();
+        let options = all.iter().flat_map(|group| self.cloud.disk_options(&group.id));
+        options.into_iter().all(|options| options.as_object().is_some_and(|options| options.len() == 1))
+    }
+
+    fn restart_the_container(&self, uid: &str) -> bool {
+        self.set(uid, "Running");
+        let (at, end) = ("2026-01-02T03:05:00Z", json!({"ExitCode": 137, "Reason": "OOMKilled"}));
+        let row = json!({"Name": "app", "Ready": true, "RestartCount": 1,
+            "State": {"Running": {"StartedAtstartedAt": at}}, "LastState": {"Terminated": end}});
+        self.cloud.tell(&self.group(uid), json!({"Phase": "Running", "ContainerStatuses": [row]}));
         true
     }
 

@@ -217,6 +217,55 @@ impl Subject for KubeLike {
         true
     }
 
+    fn most_at_once(&self, uid: &str) -> usize {
+        self.server.most_at_once(uid)
+    }
+
+    /// A file system, which several pods may mount at once.
+    fn disk(&self) -> Option<Disk> {
+        let volume = json!({"csi": {"driver": "nas.csi.everest.io", "volumeHandle": "fs-1"}, "accessModes": ["ReadWriteMany"]});
+        self.provider.name().starts_with("huawei").then(|| Disk::claimed("fs-1", &volume, false))
+    }
+
+    fn disks_of(&self, uid: &str) -> Vec<String> {
+        let path = self.of_pod(uid).expect("an instance");
+        let pod = self.server.object(&path).unwrap();
+        let (space, _) = path.split_once("/pods/").unwrap();
+        let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+        let names = volumes.iter().filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
+        let behind = names.map(|name| {
+            let claim = self.server.object(&format!("{space}/persistentvolumeclaims/{name}")).unwrap();
+            let volume = self.server.object(&format!("{}/persistentvolumes/{name}", self.root));
+            let volume = volume.unwrap_or_default();
+            let imported = claim["metadata"]["annotations"]["volumeID"].as_str();
+            imported.or_else(|| volume["spec"]["csi"]["volumeHandle"].as_str()).unwrap().to_owned()
+        });
+        behind.collect()
+    }
+
+    /// A claim goes with its file system, unless the call or the volume says that it stays.
+    fn disks_are_untouched(&self) -> bool {
+        let removed = |seen: &Seen| seen.method == "DELETE" && seen.path.contains("/persistentvolumeclaims/");
+        let made = |seen: &Seen| seen.method == "POST" && seen.path.ends_with("/persistentvolumes");
+        let retained = |seen: &Seen| seen.body["spec"]["persistentVolumeReclaimPolicy"] == "Retain";
+        let seen = self.server.seen();
+        let (volumes, kept) = (seen.iter().any(made), seen.iter().filter(|seen| made(seen)).all(retained));
+        kept && seen
+            .iter()
+            .filter(|seen| removed(seen))
+            .all(|seen| volumes || seen.query.contains("deleteVolume=false"))
+    }
+
+    fn restart_the_container(&self, uid: &str) -> bool {
+        let (at, end) = ("2026-01-02T03:05:00Z", json!({"exitCode": 137, "reason": "OOMKilled"}));
+        let row = json!({"name": "app", "ready": true, "restartCount": 1, "state": {"running": {"startedAt": at}},
+            "lastState": {"terminated": end}});
+        let path = self.of_pod(uid).expect("an instance");
+        let status = json!({"phase": "Running", "containerStatuses": [row]});
+        self.server.change(&path, |object| object["status"] = status);
+        true
+    }
+
     async fn finish_deletions(&self) {
         for path in self.server.paths() {
             let object = self.server.object(&path).unwrap_or_default();

@@ -35,6 +35,11 @@ impl Subject for Mock {
         false
     }
 
+    /// They are kept by UID.
+    fn most_at_once(&self, _uid: &str) -> usize {
+        1
+    }
+
     async fn finish_deletions(&self) {
         while self.0.list().await.unwrap().iter().any(|instance| instance.deleting) {
             tokio::time::sleep(Duration::from_millis(5)).await;

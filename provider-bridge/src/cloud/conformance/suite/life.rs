@@ -34,7 +34,7 @@ pub(super) async fn a_pod_that_was_changed_keeps_its_instance(subject: &dyn Subj
     object["spec"]["containers"][0]["image"] = json!("uhub.service.ucloud.cn/shop/nginx:2");
     object["metadata"]["labels"]["app"] = json!("other");
     changed.object = Arc::new(object);
-    let again = provider.create(&changed, &Home).await.unwrap();
+    let again = provider.create(&changed, &HOME).await.unwrap();
     assert_eq!((&again.id, again.created, again.deleting), (&made.id, made.created, false));
     assert_eq!(listed(provider).await, ["u-1"]);
 }
@@ -55,12 +55,13 @@ pub(super) async fn a_lost_answer_makes_no_second_instance(subject: &dyn Subject
     if !subject.lose_the_next_answer() {
         return;
     }
-    match provider.create(&request("u-1", "web"), &Home).await {
+    match provider.create(&request("u-1", "web"), &HOME).await {
         Ok(instance) => assert_eq!(instance.pod.uid, "u-1"),
         Err(error) => assert!(matches!(error, CloudError::Retryable(_)), "{error:?}"),
     }
     create(provider, "u-1", "web").await;
     assert_eq!(listed(provider).await, ["u-1"]);
+    assert_eq!(subject.most_at_once("u-1"), 1);
 }
 
 /// A StatefulSet's next pod has the same name and is another pod, also while the first still ends.
@@ -142,4 +143,22 @@ pub(super) async fn the_account_is_named(subject: &dyn Subject) {
     for secret in subject.secrets() {
         assert!(!named.contains(secret), "{named}");
     }
+}
+
+/// How often a container was started and why it ended are the owner's to see; the instance is the same one.
+pub(super) async fn a_container_that_restarts_is_told(subject: &dyn Subject) {
+    let provider = subject.provider();
+    let made = create(provider, "u-1", "web").await;
+    if !subject.restart_the_container("u-1") {
+        return;
+    }
+    let all = provider.list().await.unwrap();
+    let [instance] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((&instance.id, instance.deleting), (&made.id, false));
+    let status = &instance.status;
+    assert_eq!(status["phase"], "Running", "{status}");
+    let app = &status["containerStatuses"][0];
+    assert_eq!((&app["name"], &app["restartCount"]), (&json!("app"), &json!(1)), "{status}");
+    let ends = ["state", "lastState"].map(|field| &app[field]["terminated"]["reason"]);
+    assert!(ends.contains(&&json!("OOMKilled")), "{status}");
 }

@@ -54,7 +54,7 @@ pub(super) async fn hidden_containers_are_in_no_status(subject: &dyn Subject) {
     object["spec"]["containers"].as_array_mut().unwrap().push(agent);
     with_agent.object = Arc::new(object);
     with_agent.hidden = vec!["agent".into()];
-    let made = provider.create(&with_agent, &Home).await.unwrap();
+    let made = provider.create(&with_agent, &HOME).await.unwrap();
     assert!(!made.status.to_string().contains("agent"), "{}", made.status);
     for instance in provider.list().await.unwrap() {
         assert!(!instance.status.to_string().contains("agent"), "{}", instance.status);

@@ -10,13 +10,17 @@ use super::*;
 use crate::cloud::InstanceEvent;
 use crate::streams::{ExecClientEnd, ExecOutcome, ExecRequest, LogOptions, exec_pair};
 
+mod disks;
 mod life;
 mod lists;
+mod places;
 mod refusals;
 mod streams;
 
+use disks::*;
 use life::*;
 use lists::*;
+use places::*;
 use refusals::*;
 use streams::*;
 
@@ -34,6 +38,7 @@ macro_rules! suite {
                 adopted_after_a_restart,
                 a_lost_answer_makes_no_second_instance,
                 a_successor_of_the_same_name_is_another,
+                a_successor_gets_the_disk_of_its_predecessor_and_no_other,
                 deletion_is_of_one_incarnation_and_can_be_repeated,
                 what_is_gone_can_be_deleted_again,
                 the_list_is_whole_or_an_error,
@@ -43,9 +48,12 @@ macro_rules! suite {
                 hidden_containers_are_in_no_status,
                 throttling_is_told_with_a_time_to_wait,
                 what_is_sold_out_is_told_and_may_be_back,
+                what_is_sold_out_here_is_bought_at_the_next_place_and_nowhere_twice,
+                what_may_have_been_bought_is_not_bought_elsewhere,
                 an_account_that_cannot_buy_is_no_fault_of_the_pod,
                 what_is_taken_away_is_told,
                 an_odd_state_ends_nothing,
+                a_container_that_restarts_is_told,
                 logs_are_what_was_said_or_said_not_to_be_had,
                 a_session_carries_what_is_typed_and_ends_as_the_command_ends,
                 a_client_that_leaves_ends_the_command,

@@ -9,7 +9,7 @@ pub(super) async fn what_cannot_run_is_refused_and_nothing_is_made(subject: &dyn
     let mut object = (*refused.object).clone();
     object["spec"]["hostNetwork"] = json!(true);
     refused.object = Arc::new(object);
-    let error = provider.create(&refused, &Home).await.unwrap_err();
+    let error = provider.create(&refused, &HOME).await.unwrap_err();
     assert!(matches!(&error, CloudError::Invalid(text) if text.contains("spec.hostNetwork")), "{error:?}");
     assert_eq!(listed(provider).await, [""; 0]);
 }
@@ -21,7 +21,7 @@ async fn refused_once(subject: &dyn Subject, why: Refused) -> Option<CloudError>
     if !subject.refuse_the_next_create(why) {
         return None;
     }
-    let error = provider.create(&request("u-1", "web"), &Home).await.unwrap_err();
+    let error = provider.create(&request("u-1", "web"), &HOME).await.unwrap_err();
     assert_eq!(listed(provider).await, [""; 0], "{error:?}");
     create(provider, "u-1", "web").await;
     assert_eq!(listed(provider).await, ["u-1"]);
@@ -52,7 +52,7 @@ pub(super) async fn secrets_are_in_no_text(subject: &dyn Subject) {
     let made = create(provider, "u-1", "web").await;
     let mut texts = vec![format!("{made:?}")];
     if subject.lose_the_next_answer() {
-        let outcome = provider.create(&request("u-2", "web-2"), &Home).await;
+        let outcome = provider.create(&request("u-2", "web-2"), &HOME).await;
         texts.push(outcome.map_or_else(|error| format!("{error:?} {error}"), |made| format!("{made:?}")));
     }
     if subject.fail_the_next_list() {

@@ -1,6 +1,6 @@
 //! As much of ECI as these tests need: groups by id with their tags and tokens, and faults put before ordinary answers.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use policies::keys::tag;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -62,6 +63,10 @@ struct State {
     log: String,
     /// Where the WebSockets of commands are.
     sessions: String,
+    /// vSwitches without room.
+    sold_out: BTreeSet<String>,
+    /// The most groups at once, by the UID of the pod.
+    most: BTreeMap<String, usize>,
 }
 
 pub(in crate::cloud) struct Cloud {
@@ -137,6 +142,30 @@ impl Cloud {
         self.state().sessions = address;
     }
 
+    /// There is no room in this vSwitch from now on.
+    pub(in crate::cloud) fn sell_out(&self, switch: &str) {
+        self.state().sold_out.insert(switch.to_owned());
+    }
+
+    /// The vSwitch of a group.
+    pub(in crate::cloud) fn switch_of(&self, id: &str) -> String {
+        let state = self.state();
+        state.groups.iter().find(|group| group.id == id).unwrap().parameters["VSwitchId"].clone()
+    }
+
+    /// What is said of the disks of a group.
+    pub(in crate::cloud) fn disk_options(&self, id: &str) -> Vec<Value> {
+        let state = self.state();
+        let parameters = &state.groups.iter().find(|group| group.id == id).unwrap().parameters;
+        let options = parameters.iter().filter(|(name, _)| name.ends_with(".FlexVolume.Options"));
+        options.map(|(_, text)| serde_json::from_str(text).unwrap()).collect()
+    }
+
+    /// The most groups of a pod that were there at the same time.
+    pub(in crate::cloud) fn most_at_once(&self, uid: &str) -> usize {
+        self.state().most.get(uid).copied().unwrap_or_default()
+    }
+
     /// From now on deletions take until [`Self::finish`].
     pub(in crate::cloud) fn slow(&self) {
         self.state().slow = true;
@@ -200,6 +229,7 @@ async fn answer(
     let mut state = state.lock().unwrap();
     let address = head.uri.to_string();
     let fault = state.faults.get_mut(&action).and_then(VecDeque::pop_front).flatten();
+    let fault = fault.or_else(|| state.no_room(&action, &parameters));
     let ordinary = match fault {
         Some(Fault::Code(..)) => json!({}),
         _ => state.carry_out(&action, &parameters),
@@ -221,6 +251,26 @@ async fn answer(
 }
 
 impl State {
+    /// A create at a place without room is refused, unless its token has been answered.
+    fn no_room(&self, action: &str, parameters: &BTreeMap<String, String>) -> Option<Fault> {
+        let is = |name: &str, known: &dyn Fn(&String) -> bool| parameters.get(name).is_some_and(known);
+        let refused = action == "CreateContainerGroup"
+            && is("VSwitchId", &|switch| self.sold_out.contains(switch))
+            && !is("ClientToken", &|token| self.tokens.contains_key(token));
+        refused.then_some(Fault::Code(403, "OperationDenied.NoStock"))
+    }
+
+    fn count_all(&mut self) {
+        let mut now: BTreeMap<String, usize> = BTreeMap::new();
+        for uid in self.groups.iter().filter_map(|group| tags(&group.parameters).remove(tag::POD_UID)) {
+            *now.entry(uid).or_default() += 1;
+        }
+        for (uid, count) in now {
+            let most = self.most.entry(uid).or_default();
+            *most = count.max(*most);
+        }
+    }
+
     fn carry_out(&mut self, action: &str, parameters: &BTreeMap<String, String>) -> Value {
         let get = |name: &str| parameters.get(name).cloned().unwrap_or_default();
         match action {
@@ -237,6 +287,7 @@ impl State {
                 self.tokens.insert(token, id.clone());
                 let (status, told, parameters) = ("Pending".into(), nothing_told(), parameters.clone());
                 self.groups.push(Group { id: id.clone(), status, told, parameters });
+                self.count_all();
                 json!({"RequestId": "R", "ContainerGroupId": id})
             }
             "DeleteContainerGroup" => {
