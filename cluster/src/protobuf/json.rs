@@ -40,7 +40,7 @@ pub(super) fn members(out: &mut Vec<u8>, message: &Message, bytes: &[u8]) -> Res
         if field.shape == Shape::One {
             member(out, field, value)?;
         } else {
-            key(out, field.name)?;
+            key(out, field.name);
             out.push(field.shape.brackets().0);
             item(out, field, value)?;
             open = Some(field);
@@ -51,7 +51,7 @@ pub(super) fn members(out: &mut Vec<u8>, message: &Message, bytes: &[u8]) -> Res
     }
     for (field, place) in message.0.iter().zip(0_u32..) {
         if field.shape == Shape::Always && seen & 1_u64.checked_shl(place).unwrap_or_default() == 0 {
-            key(out, field.name)?;
+            key(out, field.name);
             out.extend_from_slice(b"[]");
         }
     }
@@ -73,7 +73,7 @@ fn member(out: &mut Vec<u8>, field: &Field, value: Value<'_>) -> Result<(), Malf
         Kind::Text | Kind::Time if value.bytes()?.is_empty() => Ok(()),
         Kind::Inline(message) => members(out, message, value.bytes()?),
         kind => {
-            key(out, field.name)?;
+            key(out, field.name);
             scalar(out, kind, value)
         }
     }
@@ -136,11 +136,10 @@ fn quantity(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 /// A key of ours, which needs no escapes, and the comma before it.
-fn key(out: &mut Vec<u8>, name: &str) -> Result<(), Malformed> {
+fn key(out: &mut Vec<u8>, name: &str) {
     separate(out);
-    string(out, name.as_bytes())?;
+    quoted(out, name);
     out.push(b':');
-    Ok(())
 }
 
 fn separate(out: &mut Vec<u8>) {
@@ -152,9 +151,24 @@ fn separate(out: &mut Vec<u8>) {
 /// With escapes, so that no line break stays. Bytes that are no text become U+FFFD, as Go's JSON has them.
 pub(super) fn string(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Malformed> {
     match std::str::from_utf8(bytes) {
+        Ok(text) if !text.bytes().any(is_escaped) => {
+            quoted(out, text);
+            Ok(())
+        }
         Ok(text) => write(out, text),
         Err(_) => write(out, &*String::from_utf8_lossy(bytes)),
     }
+}
+
+const fn is_escaped(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Text that needs no escapes, most of it.
+fn quoted(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 fn write<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Malformed> {
