@@ -3,7 +3,7 @@
 //! Facts: k8s.io/apimachinery, `runtime/serializer/protobuf` (`k8s\0` and a runtime.Unknown), `util/framer` (length in
 //! 4 bytes, big endian) and `meta/v1` WatchEvent, whose object is an enveloped one again.
 
-use super::wire::Fields;
+use super::wire::{Fields, Value};
 use super::{Malformed, json, schema};
 
 /// What every enveloped object begins with.
@@ -15,15 +15,11 @@ const LONGEST: usize = 64 << 20;
 /// Writes an enveloped object as JSON, with `kind` and `apiVersion`.
 pub(super) fn document(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Malformed> {
     let unknown = bytes.strip_prefix(MAGIC).ok_or(Malformed("the body does not begin as Kubernetes' do"))?;
-    let (mut api_version, mut kind, mut raw): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-    let mut fields = Fields::of(unknown);
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => (api_version, kind) = types(value.bytes()?)?,
-            2 => raw = value.bytes()?,
-            3 if !value.bytes()?.is_empty() => return Err(Malformed("an object is encoded once more")),
-            _ => {}
-        }
+    let [types, raw, encoding] = Fields::numbered(unknown)?;
+    let [api_version, kind] = Fields::numbered(Value::bytes_of(types)?)?;
+    let (api_version, kind) = (Value::bytes_of(api_version)?, Value::bytes_of(kind)?);
+    if !Value::bytes_of(encoding)?.is_empty() {
+        return Err(Malformed("an object is encoded once more"));
     }
     let known = std::str::from_utf8(kind).ok().filter(|_| api_version == b"v1").and_then(schema::of);
     let message = known.ok_or(Malformed("an object of a kind that was not asked for"))?;
@@ -31,22 +27,9 @@ pub(super) fn document(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Malformed>
     json::string(out, kind)?;
     out.extend_from_slice(b",\"apiVersion\":");
     json::string(out, api_version)?;
-    json::members(out, message, raw)?;
+    json::members(out, message, Value::bytes_of(raw)?)?;
     out.push(b'}');
     Ok(())
-}
-
-fn types(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
-    let (mut api_version, mut kind): (&[u8], &[u8]) = (&[], &[]);
-    let mut fields = Fields::of(bytes);
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => api_version = value.bytes()?,
-            2 => kind = value.bytes()?,
-            _ => {}
-        }
-    }
-    Ok((api_version, kind))
 }
 
 /// The part of a watch that was received and is not a whole frame yet.
@@ -81,30 +64,12 @@ impl Frames {
 }
 
 fn event(out: &mut Vec<u8>, frame: &[u8]) -> Result<(), Malformed> {
-    let (mut kind, mut object): (&[u8], &[u8]) = (&[], &[]);
-    let mut fields = Fields::of(frame);
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => kind = value.bytes()?,
-            2 => object = extension(value.bytes()?)?,
-            _ => {}
-        }
-    }
+    let [kind, extension] = Fields::numbered(frame)?;
+    let [object] = Fields::numbered(Value::bytes_of(extension)?)?;
     out.extend_from_slice(b"{\"type\":");
-    json::string(out, kind)?;
+    json::string(out, Value::bytes_of(kind)?)?;
     out.extend_from_slice(b",\"object\":");
-    document(out, object)?;
+    document(out, Value::bytes_of(object)?)?;
     out.extend_from_slice(b"}\n");
     Ok(())
-}
-
-/// What a RawExtension holds.
-fn extension(bytes: &[u8]) -> Result<&[u8], Malformed> {
-    let (mut raw, mut fields): (&[u8], _) = (&[], Fields::of(bytes));
-    while let Some((number, value)) = fields.next()? {
-        if number == 1 {
-            raw = value.bytes()?;
-        }
-    }
-    Ok(raw)
 }

@@ -85,18 +85,10 @@ fn item(out: &mut Vec<u8>, field: &Field, value: Value<'_>) -> Result<(), Malfor
     if field.shape != Shape::Map {
         return scalar(out, field.kind, value);
     }
-    let (mut name, mut held) = (Value::Bytes(&[]), Value::Bytes(&[]));
-    let mut fields = Fields::of(value.bytes()?);
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => name = value,
-            2 => held = value,
-            _ => {}
-        }
-    }
-    string(out, name.bytes()?)?;
+    let [name, held] = Fields::numbered(value.bytes()?)?;
+    string(out, Value::bytes_of(name)?)?;
     out.push(b':');
-    scalar(out, field.kind, held)
+    scalar(out, field.kind, held.unwrap_or(Value::Bytes(&[])))
 }
 
 fn scalar(out: &mut Vec<u8>, kind: Kind, value: Value<'_>) -> Result<(), Malformed> {
@@ -116,23 +108,14 @@ fn scalar(out: &mut Vec<u8>, kind: Kind, value: Value<'_>) -> Result<(), Malform
 }
 
 fn time(bytes: &[u8]) -> Result<jiff::Timestamp, Malformed> {
-    let (mut fields, mut seconds) = (Fields::of(bytes), 0);
-    while let Some((number, value)) = fields.next()? {
-        if number == 1 {
-            seconds = value.integer()?;
-        }
-    }
+    let [seconds] = Fields::numbered(bytes)?;
+    let seconds = seconds.map_or(Ok(0), Value::integer)?;
     jiff::Timestamp::from_second(seconds).map_err(|_| Malformed("a time beyond all calendars"))
 }
 
 fn quantity(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Malformed> {
-    let (mut fields, mut text): (_, &[u8]) = (Fields::of(bytes), b"0");
-    while let Some((number, value)) = fields.next()? {
-        if number == 1 {
-            text = value.bytes()?;
-        }
-    }
-    string(out, text)
+    let [text] = Fields::numbered(bytes)?;
+    string(out, text.unwrap_or(Value::Bytes(b"0")).bytes()?)
 }
 
 /// A key of ours, which needs no escapes, and the comma before it.

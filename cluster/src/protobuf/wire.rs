@@ -16,6 +16,11 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// The bytes of a field that may be missing.
+    pub(super) fn bytes_of(value: Option<Self>) -> Result<&'a [u8], Malformed> {
+        value.map_or(Ok(&[]), Self::bytes)
+    }
+
     pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
@@ -67,6 +72,18 @@ impl<'a> Fields<'a> {
             0 => Err(Malformed("a field with number 0")),
             number => Ok(Some((number, value))),
         }
+    }
+
+    /// The values of the fields 1 to `N` of a small message.
+    pub(super) fn numbered<const N: usize>(message: &'a [u8]) -> Result<[Option<Value<'a>>; N], Malformed> {
+        let (mut fields, mut values) = (Self::of(message), [None; N]);
+        while let Some((number, value)) = fields.next()? {
+            let place = usize::try_from(number - 1).ok().and_then(|place| values.get_mut(place));
+            if let Some(place) = place {
+                *place = Some(value);
+            }
+        }
+        Ok(values)
     }
 
     fn varint(&mut self) -> Result<u64, Malformed> {
