@@ -75,7 +75,7 @@ pub struct Pending {
 pub struct Sight<'a> {
     /// The policy; one without `repatriation` moves nobody.
     pub spec: &'a BurstPolicySpec,
-    /// Its ledger.
+    /// Its ledger, after a round over these claims: what became of its moves is noted.
     pub ledger: &'a Ledger,
     /// Every pod that it governs.
     pub claims: &'a [Claim],
@@ -104,7 +104,7 @@ pub struct Look {
 ///
 /// A successor has the labels of the pod that moved and was made within a minute of the move; one of a StatefulSet, whose
 /// labels name it, at any time after. Where several could be it, one on a real node is.
-pub fn settled(ledger: &Ledger, claims: &[Claim], now: Seconds) -> Vec<Move> {
+pub(super) fn settled(ledger: &Ledger, claims: &[Claim], now: Seconds) -> Vec<Move> {
     let recent = ledger.moves.iter().filter(|one| one.at.saturating_add(HOUR) > now);
     recent
         .map(|one| {
@@ -248,7 +248,7 @@ pub fn look(sight: &Sight<'_>) -> Look {
             seen.ready.push(departure(claim, node, world.now));
         }
     }
-    let moves = settled(ledger, claims, world.now);
+    let moves = &ledger.moves;
     if moves.iter().any(|one| one.in_flight(claims, world.now).is_some()) || claims.iter().any(waits_for_room)
     {
         seen.ready.clear();

@@ -79,12 +79,14 @@ impl Sky {
     }
 
     fn look(&self) -> Look {
+        // As a round leaves it.
         let moves = home::settled(&self.ledger, &self.claims, self.scene.now);
-        let promises = moves.iter().filter_map(|one| one.in_flight(&self.claims, self.scene.now));
+        let ledger = Ledger { moves, ..self.ledger.clone() };
+        let promises = ledger.moves.iter().filter_map(|one| one.in_flight(&self.claims, self.scene.now));
         let rooms = home::room(&self.scene.real_nodes, promises, &self.pending);
         home::look(&Sight {
             spec: &self.spec,
-            ledger: &self.ledger,
+            ledger: &ledger,
             claims: &self.claims,
             world: &self.scene.world(),
             rooms: &rooms,
