@@ -30,7 +30,7 @@ mod prepare;
 mod settings;
 mod sign;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use credentials::Credentials;
 pub use interop::InteropSettings;

@@ -24,7 +24,7 @@ pub(super) const CLUSTER: &str = "c-1";
 pub(super) const NODE: &str = "burst-a";
 pub(super) const NAMESPACE: &str = "cce-burst-c-1";
 
-pub(super) fn settings(endpoint: &str) -> CciSettings {
+pub(in crate::cloud) fn settings(endpoint: &str) -> CciSettings {
     CciSettings {
         generation: Generation::One,
         cluster_id: CLUSTER.into(),

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::forge::tests::{request, settings};
+use super::forge::tests::request;
+pub(in crate::cloud) use super::forge::tests::settings;
 use super::*;
 use crate::cloud::{InstanceEvent, PodIdentity, Resolve};
 use crate::streams::{ExecOutcome, LogOptions, exec_pair};

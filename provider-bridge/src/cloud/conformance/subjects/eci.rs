@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::cloud::eci::tests::cloud::{Cloud, Fault};
-use crate::cloud::eci::{EciProvider, EciSettings, Signature};
+use crate::cloud::eci::tests::settings;
+use crate::cloud::eci::{EciProvider, EciSettings};
 
 /// ECI, over groups in this process.
 pub(in crate::cloud::conformance) struct Eci {
@@ -17,22 +18,12 @@ const ECI_SECRET: &str = "eci-secret-key";
 fn open_eci(endpoint: &str) -> EciProvider {
     let secret_key = SecretString::from(ECI_SECRET);
     EciProvider::new(EciSettings {
-        cluster_id: "c-1".into(),
         node_names: vec![NODE.into()],
-        region: "us-west-1".into(),
         endpoint: endpoint.into(),
         vswitches: PLACES.map(str::to_owned).to_vec(),
-        security_group: "sg-1".into(),
-        resource_group: String::new(),
-        zone: String::new(),
         credentials: access_keys::Credentials::Fixed { access_key: "AK1".into(), secret_key, token: None },
-        ca_pem: None,
-        signature: Signature::default(),
-        kube_proxy: true,
-        cluster_dns: String::new(),
-        cluster_domain: "cluster.local".into(),
-        calls_per_minute: BTreeMap::new(),
         poll: Duration::from_millis(100),
+        ..settings()
     })
     .unwrap()
 }

@@ -8,7 +8,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::cloud::cci::{CciProvider, CciSettings, Credentials, Generation, NetworkSettings};
+use crate::cloud::cci::{self, CciProvider, CciSettings, Credentials, Generation};
 use crate::cloud::kubelike::testing::{Answer, Seen, Server, status};
 use crate::cloud::kubernetes::{KubernetesProvider, KubernetesSettings, Login, Namespaces};
 
@@ -41,30 +41,9 @@ async fn kube_like(
 const CCI_SECRET: &str = "cci-secret-key";
 
 fn open_cci(generation: Generation, endpoint: &str) -> Box<dyn Provider> {
-    let network = NetworkSettings {
-        vpc_id: "vpc".into(),
-        network_id: "net".into(),
-        subnet_id: "sub".into(),
-        more_subnets: Vec::new(),
-        cidr: "192.168.0.0/18".into(),
-        security_group_id: "sg".into(),
-    };
     let credentials =
         Credentials::Fixed { access_key: "AK1".into(), secret_key: SecretString::from(CCI_SECRET) };
-    let settings = CciSettings {
-        generation,
-        cluster_id: "c-1".into(),
-        node_names: vec![NODE.into()],
-        endpoint: endpoint.into(),
-        region: "cn-north-4".into(),
-        project_id: "proj".into(),
-        domain_id: "dom".into(),
-        credentials,
-        ca_pem: None,
-        availability_zone: String::new(),
-        network,
-        interop: None,
-    };
+    let settings = CciSettings { generation, credentials, ..cci::tests::settings(endpoint) };
     Box::new(CciProvider::new(settings).unwrap())
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::cloud::access_keys::Credentials;
 use crate::cloud::{PodIdentity, golden};
 
-pub(in crate::cloud::eci) fn settings() -> EciSettings {
+pub(in crate::cloud) fn settings() -> EciSettings {
     EciSettings {
         cluster_id: "c-1".into(),
         node_names: vec!["virtual-node-eci-0".into()],
