@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use lab::{CloudRuntime, Lab, LabOptions, SchedulerChoice, Stack, StackOptions, Workload, eventually_within};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::{process::Command, sync::Mutex};
 
 pub use runner::{Case, main};
 
@@ -135,6 +135,17 @@ impl World {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(output.status.success(), "{text}");
         Ok(text)
+    }
+
+    /// burst-scheduler's metrics, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When its page does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        let address = format!("http://{}/metrics", Stack::page());
+        let output = Command::new("curl").args(["-sS", "--max-time", "10", &address]).output().await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// All pods of a namespace.

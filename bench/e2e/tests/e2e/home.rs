@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Placement, REAL_NODES, World, names};
-use lab::{Stack, Workload, eventually_within};
+use lab::{Workload, eventually_within};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 /// Longest time for looks, evictions and starts of a case.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -121,9 +120,9 @@ pub(crate) async fn pods_come_home_one_by_one(world: Arc<World>) -> Result<()> {
 pub(crate) async fn a_disruption_budget_keeps_them(world: Arc<World>) -> Result<()> {
     let ns = "home-kept";
     overflow(&world, ns, Workload::deployment, 3).await?;
-    let before = asked("later").await?;
+    let before = asked(&world, "later").await?;
     eventually_within(PATIENCE, "moves that were put off", || async {
-        let later = asked("later").await?;
+        let later = asked(&world, "later").await?;
         ensure!(later >= before + 3.0, "{later} were put off, {before} before");
         Ok(())
     })
@@ -170,10 +169,8 @@ async fn uids(world: &World, ns: &str) -> Result<BTreeSet<String>> {
 }
 
 /// How many moves ended so.
-async fn asked(result: &str) -> Result<f64> {
-    let address = format!("http://{}/metrics", Stack::page());
-    let output = Command::new("curl").args(["-sS", "--max-time", "10", &address]).output().await?;
-    let text = String::from_utf8(output.stdout)?;
+async fn asked(world: &World, result: &str) -> Result<f64> {
+    let text = world.metrics().await?;
     let series = format!("burst_repatriations_total{{result=\"{result}\"}} ");
     Ok(text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or(0.0))
 }

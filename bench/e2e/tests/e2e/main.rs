@@ -1,6 +1,7 @@
 //! End to end on the real control plane, with unmodified kubectl: every case is one behaviour that users rely on.
 //!
-//! `cargo test --workspace --test e2e -- NAME` runs the cases whose names contain NAME.
+//! `cargo build --workspace && cargo test --workspace --test e2e -- NAME` runs the cases whose names contain NAME; the build
+//! makes the programs of burst that the lab starts.
 
 use std::process::ExitCode;
 

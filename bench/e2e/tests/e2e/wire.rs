@@ -9,12 +9,11 @@ use cluster::protobuf::spoken;
 use cluster::{GovernedPod, SlimNode, SlimPod};
 use e2e::World;
 use kube::Client;
-use lab::{Stack, Workload, eventually, eventually_within};
+use lab::{Workload, eventually, eventually_within};
 use policies::pod::PodFacts;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 const NS: &str = "wire";
 
@@ -56,9 +55,7 @@ pub(crate) async fn protobuf_says_what_json_says(world: Arc<World>) -> Result<()
     ensure!(protobuf >= 5 && other == 0, "{protobuf} answers in protobuf, {other} in JSON");
 
     eventually("burst-scheduler is answered in protobuf", || async {
-        let address = format!("http://{}/metrics", Stack::page());
-        let output = Command::new("curl").args(["-sS", "--max-time", "10", &address]).output().await?;
-        let text = String::from_utf8(output.stdout)?;
+        let text = world.metrics().await?;
         ensure!(text.lines().any(|line| line == "burst_cache_protobuf 1"), "{text}");
         Ok(())
     })
